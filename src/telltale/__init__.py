@@ -1,0 +1,65 @@
+"""Telltale: from a folder of pictures to a classifier that can be trusted.
+
+Nouns hold, verbs do; each public name is found in its module on first use, so that `import telltale` and
+`telltale --help` stay light:
+
+>>> import telltale
+>>> telltale.Recipe(model="cnn", epochs=5).epochs
+5
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from telltale.data.index import Index as Index, scan as scan
+    from telltale.data.samples import draw_samples as draw_samples
+    from telltale.data.source import open_source as open_source
+    from telltale.data.splits import Splits as Splits, split as split
+    from telltale.delivery.pipeline import train as train
+    from telltale.delivery.predictor import predict as predict
+    from telltale.errors import UserError as UserError
+    from telltale.evaluation.evaluation import Evaluation as Evaluation
+    from telltale.evaluation.scoring import evaluate as evaluate
+    from telltale.model.bundle import load as load, save as save
+    from telltale.model.classifier import Classifier as Classifier
+    from telltale.training.fitting import fit as fit
+    from telltale.training.recipe import Recipe as Recipe
+    from telltale.training.run import Run as Run
+
+__version__ = "0.1.0"
+
+_HOME: Final = {
+    "Classifier": "telltale.model.classifier",
+    "Evaluation": "telltale.evaluation.evaluation",
+    "Index": "telltale.data.index",
+    "Recipe": "telltale.training.recipe",
+    "Run": "telltale.training.run",
+    "Splits": "telltale.data.splits",
+    "UserError": "telltale.errors",
+    "draw_samples": "telltale.data.samples",
+    "evaluate": "telltale.evaluation.scoring",
+    "fit": "telltale.training.fitting",
+    "load": "telltale.model.bundle",
+    "open_source": "telltale.data.source",
+    "predict": "telltale.delivery.predictor",
+    "save": "telltale.model.bundle",
+    "scan": "telltale.data.index",
+    "split": "telltale.data.splits",
+    "train": "telltale.delivery.pipeline",
+}
+"""Public name to its module. The imports above say the same to type checkers; a test keeps the two equal."""
+
+__all__ = sorted([*_HOME, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

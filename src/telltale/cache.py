@@ -1,0 +1,115 @@
+"""Rows kept by the SHA-256 of a picture's bytes, in Arrow files that are only ever added.
+
+What was computed from a picture (its size, its features) is found again by content: under another name, in another
+folder, or when 100 pictures are added to a million. Safe with two processes (files appear whole, under names of their
+own) and safe to delete. Read through memory maps, so that memory stays flat.
+"""
+
+import secrets
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from telltale.files import make_folder, write_atomic
+
+DIGEST_BYTES = 32
+
+
+class DigestCache:
+    """The rows of one folder; `schema` names the columns after `digest`.
+
+    `find` and `take` see what was there when the object was made and what it added itself.
+    """
+
+    def __init__(self, folder: Path, schema: pa.Schema) -> None:
+        self.folder = make_folder(folder)
+        self.schema = pa.schema([pa.field("digest", pa.binary(DIGEST_BYTES)), *schema])
+        self._tables: list[pa.Table] = []
+        self._sizes: list[int] = []
+        for path in sorted(self.folder.glob("*.arrow")):
+            table = _open(path)
+            if table is not None and table.schema.equals(self.schema) and table.num_rows:
+                self._tables.append(table)
+        self._sort()
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def find(self, digests: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Row of each digest (uint8 `[n, 32]`); -1 where there is none."""
+        if not len(self) or not len(digests):
+            return np.full(len(digests), -1, np.int64)
+        keys = _key(digests)
+        place = np.minimum(np.searchsorted(self._sorted, keys), len(self) - 1)
+        rows = self._order[place]
+        same = (self._digests[rows] == digests).all(axis=1)
+        return np.where(same, rows, -1)
+
+    def find_one(self, digest: bytes) -> int:
+        """Row of one digest, -1 where there is none."""
+        return int(self.find(np.frombuffer(digest, np.uint8)[None])[0])
+
+    def take(self, rows: NDArray[np.int64]) -> pa.Table:
+        """The rows with these numbers, in this order."""
+        return pa.concat_tables(self._tables or [self.schema.empty_table()]).take(pa.array(rows))
+
+    def gather(self, column: str, rows: NDArray[np.int64], out: NDArray[np.float32]) -> None:
+        """Copy a column of fixed-size float32 lists into `out` `[len(rows), width]`, straight from the memory maps."""
+        for number, table in enumerate(self._tables):
+            start, end = self._starts[number], self._starts[number + 1]
+            mine = np.flatnonzero((rows >= start) & (rows < end))
+            if len(mine):
+                values = _matrix(table.column(column), out.shape[1])
+                out[mine] = values[rows[mine] - start]
+
+    def add(self, table: pa.Table) -> None:
+        """Add rows; they are durable when this returns."""
+        if not table.num_rows:
+            return
+        table = table.cast(self.schema).combine_chunks()
+        path = self.folder / f"{secrets.token_hex(8)}.arrow"
+
+        def write(file: object) -> None:
+            with pa.ipc.new_file(file, self.schema) as writer:
+                writer.write_table(table, max_chunksize=table.num_rows)
+
+        write_atomic(path, write)
+        self._tables.append(_open(path) or table)
+        self._sort()
+
+    def _sort(self) -> None:
+        self._starts = np.concatenate([[0], np.cumsum([table.num_rows for table in self._tables])]).astype(np.int64)
+        digests = [digest_matrix(table.column("digest")) for table in self._tables]
+        self._digests = np.concatenate(digests) if digests else np.zeros((0, DIGEST_BYTES), np.uint8)
+        keys = _key(self._digests)
+        self._order = np.argsort(keys, kind="stable")
+        self._sorted = keys[self._order]
+
+
+def digest_matrix(column: pa.ChunkedArray) -> NDArray[np.uint8]:
+    """A binary(32) column as uint8 `[n, 32]`."""
+    pieces = []
+    for chunk in column.chunks:
+        data = np.frombuffer(chunk.buffers()[1] or b"", np.uint8)
+        start = chunk.offset * DIGEST_BYTES
+        pieces.append(data[start : start + len(chunk) * DIGEST_BYTES].reshape(-1, DIGEST_BYTES))
+    return np.concatenate(pieces) if pieces else np.zeros((0, DIGEST_BYTES), np.uint8)
+
+
+def _matrix(column: pa.ChunkedArray, width: int) -> NDArray[np.float32]:
+    pieces = [chunk.flatten().to_numpy(zero_copy_only=True).reshape(-1, width) for chunk in column.chunks]
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+
+def _key(digests: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    return np.ascontiguousarray(digests[:, :8]).view(np.uint64).ravel()
+
+
+def _open(path: Path) -> pa.Table | None:
+    """The table in a file; None for one that another process has just deleted, or that a disk has damaged."""
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    except (OSError, pa.ArrowInvalid):
+        return None

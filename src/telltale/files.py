@@ -1,0 +1,185 @@
+"""Files that are either whole or not there: atomic writes, versioned JSON, manifests with SHA-256, cache folders."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import platformdirs
+
+from telltale.errors import BundleError, OutputError
+
+MANIFEST = "manifest.json"
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_RIGHT = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+def write_atomic(path: Path, content: bytes | str | Callable[[BinaryIO], object]) -> Path:
+    """Write `path` so that a reader sees the old file or the whole new one, also after a power cut.
+
+    Temporary file in the same folder, flush, fsync, rename, fsync the folder.
+    `content` is bytes, text (UTF-8), or a function that writes to a binary file.
+    Raises `OutputError` where the disk is full or the place may not be written; the old file is then untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    with explain_output(path):
+        try:
+            with open(temporary, "wb") as file:
+                if callable(content):
+                    content(file)
+                else:
+                    file.write(content.encode() if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+    return path
+
+
+@contextlib.contextmanager
+def explain_output(path: Path) -> Iterator[None]:
+    """Turn an operating-system error on writing `path` into an `OutputError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise OutputError(
+                f"No space left to write {str(path)!r}.",
+                expected="Room on that disk.",
+                do="Free some space or give another place, then run the same command again; nothing there was changed.",
+            ) from error
+        if error.errno in _NO_RIGHT:
+            raise OutputError(
+                f"{str(path)!r} may not be written ({error.strerror}).",
+                expected="A folder that you may write to.",
+                do="Give another place with --output, or change the permissions.",
+            ) from error
+        if isinstance(error, FileExistsError | NotADirectoryError | IsADirectoryError):
+            raise OutputError(
+                f"{str(path)!r} cannot be written: a file stands where a folder is needed, or the other way round.",
+                expected="A free place.",
+                do="Give another place with --output.",
+            ) from error
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` durable; without effect where the system has no such call (Windows)."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # Some network and FUSE file systems refuse to sync a folder; the rename itself has happened.
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP, errno.EBADF}:
+            raise
+    finally:
+        os.close(handle)
+
+
+def make_folder(path: Path) -> Path:
+    """`path` as a folder, made with its parents where needed; `OutputError` where that cannot be."""
+    with explain_output(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def write_json(path: Path, kind: str, version: int, content: dict[str, Any]) -> Path:
+    """Write a JSON file that says what it is (`kind`) and in which version of its format."""
+    text = json.dumps({"kind": kind, "format_version": version, **content}, indent=2, ensure_ascii=False)
+    return write_atomic(path, text + "\n")
+
+
+def read_json(path: Path, kind: str, version: int) -> dict[str, Any]:
+    """Read what `write_json` wrote; `BundleError` where it is missing, broken, of another kind or too new."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BundleError(
+            f"{str(path)!r} cannot be read ({type(error).__name__}).",
+            expected=f"A {kind} file that Telltale wrote.",
+            do="Check the path, or train again.",
+        ) from error
+    if not isinstance(content, dict) or content.get("kind") != kind:
+        raise BundleError(
+            f"{str(path)!r} is not a {kind} file.",
+            expected=f'A JSON object with "kind": "{kind}".',
+            do="Check the path.",
+        )
+    if not isinstance(content.get("format_version"), int) or content["format_version"] > version:
+        raise BundleError(
+            f"{str(path)!r} has format version {content.get('format_version')!r}.",
+            expected=f"Version {version} or older.",
+            do="Update Telltale: pip install -U telltale.",
+        )
+    return content
+
+
+def sha256(data: bytes | bytearray | memoryview) -> bytes:
+    """The 32 bytes of SHA-256 of `data`."""
+    return hashlib.sha256(data).digest()
+
+
+def sha256_file(path: Path) -> str:
+    """SHA-256 of a file as hexadecimal text, read in pieces."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_manifest(folder: Path) -> Path:
+    """Write `manifest.json` with size and SHA-256 of every file below `folder`: last, so that it means complete."""
+    files = {
+        path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": sha256_file(path)}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != MANIFEST
+    }
+    return write_json(folder / MANIFEST, "manifest", 1, {"files": files})
+
+
+def verify_manifest(folder: Path) -> dict[str, str]:
+    """Check every file of `folder` against its manifest; the hashes by name. `BundleError` names the first bad file."""
+    if not (folder / MANIFEST).is_file():
+        raise BundleError(
+            f"{str(folder)!r} has no {MANIFEST}.",
+            expected="A complete folder: the manifest is written last.",
+            do="The save was interrupted, or this is another folder: check the path or save again.",
+        )
+    listed = read_json(folder / MANIFEST, "manifest", 1)["files"]
+    for name, facts in listed.items():
+        path = folder / name
+        if not path.is_file() or path.stat().st_size != facts["size"] or sha256_file(path) != facts["sha256"]:
+            raise BundleError(
+                f"{str(path)!r} is missing or damaged: it does not match the manifest.",
+                expected=f"{facts['size']} bytes with SHA-256 {facts['sha256'][:12]}…",
+                do="Copy the folder again from where it is whole, or train again.",
+            )
+    return {name: facts["sha256"] for name, facts in listed.items()}
+
+
+def cache_folder(name: str) -> Path:
+    """The folder for caches of one kind (`features`, `engines`, …): safe to delete, safe with two processes.
+
+    Below `TELLTALE_CACHE` where that is set, else below the user's cache folder.
+    """
+    root = os.environ.get("TELLTALE_CACHE") or platformdirs.user_cache_dir("telltale", appauthor=False)
+    return make_folder(Path(root) / name)
+
+
+def timestamp() -> str:
+    """Now in UTC, ISO 8601, to the second.
+
+    >>> len(timestamp())
+    20
+    """
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
