@@ -1,0 +1,346 @@
+"""`Evaluation`: how good a classifier is on labelled pictures, and how sure that is; as a value, as text, as JSON."""
+
+import textwrap
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from telltale.errors import BundleError, DataError, ModelError
+from telltale.evaluation import metrics
+from telltale.evaluation.metrics import Floats, Interval, Ints
+from telltale.files import read_json, write_atomic, write_json
+
+KIND: Final = "evaluation"
+VERSION: Final = 1
+
+NAMES: Final = {
+    "accuracy": "accuracy",
+    "top5_accuracy": "top-5 accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "macro_f1": "macro F1",
+    "log_loss": "log loss",
+}
+"""Every metric and the words for it, in the order in which they are shown."""
+
+KEPT_MISTAKES: Final = 100
+SHOWN_CLASSES: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class ClassScore:
+    """How one class does: `support` pictures are of it."""
+
+    name: str
+    precision: Interval
+    recall: Interval
+    f1: Interval
+    support: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """A picture that is `true` and was called `predicted` with `probability`."""
+
+    path: str
+    true: str
+    predicted: str
+    probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Metrics with 95 % intervals, each class's score and the confusion matrix, over the pictures that could be read.
+
+    `score` makes one. `print` shows it as a table, `save` and `load` keep all but the probabilities of each picture,
+    which `save_predictions` writes.
+    """
+
+    classes: tuple[str, ...]
+    metrics: dict[str, Interval]
+    """By the names in `NAMES`; `top5_accuracy` only where there are more than 5 classes."""
+    per_class: tuple[ClassScore, ...]
+    """One for each class, in their order."""
+    confusion: NDArray[np.int64]
+    """Pictures by true class (row) and predicted class (column)."""
+    hardest: tuple[Mistake, ...] = ()
+    """Up to 100 mistakes, the most confident first."""
+    unreadable: int = 0
+    """Pictures that could not be read and count in no metric."""
+    paths: tuple[str, ...] = ()
+    """Names of the pictures, in the order of `labels`; empty after `load`."""
+    labels: Ints = field(default_factory=lambda: np.empty(0, np.int32), repr=False)
+    """True class of each picture; empty after `load`."""
+    probabilities: Floats = field(default_factory=lambda: np.empty((0, 0), np.float32), repr=False)
+    """Probability of each class for each picture; empty after `load`."""
+
+    @property
+    def images(self) -> int:
+        """Pictures that were scored."""
+        return int(self.confusion.sum())
+
+    @property
+    def majority(self) -> str:
+        """The most frequent class here."""
+        return self.classes[int(self.confusion.sum(axis=1).argmax())]
+
+    @property
+    def baseline(self) -> float:
+        """The accuracy of always saying `majority`."""
+        return float(self.confusion.sum(axis=1).max() / self.images)
+
+    def mistakes(self, count: int = 20) -> tuple[Mistake, ...]:
+        """The `count` most confident mistakes; at most 100 are kept."""
+        return self.hardest[:count]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; `load` reads them."""
+        return {
+            "images": self.images,
+            "unreadable": self.unreadable,
+            "classes": list(self.classes),
+            "baseline": {"class": self.majority, "accuracy": self.baseline},
+            "metrics": {name: asdict(interval) for name, interval in self.metrics.items()},
+            "per_class": [asdict(one) for one in self.per_class],
+            "confusion": self.confusion.tolist(),
+            "mistakes": [asdict(one) for one in self.hardest],
+        }
+
+    def save(self, path: Path) -> Path:
+        """Write as JSON: everything but the labels and probabilities of each picture."""
+        return write_json(Path(path), KIND, VERSION, self.to_dict())
+
+    @classmethod
+    def load(cls, path: Path) -> "Evaluation":
+        """Read what `save` wrote."""
+        content = read_json(Path(path), KIND, VERSION)
+        try:
+            return cls(
+                classes=tuple(content["classes"]),
+                metrics={name: Interval(**ends) for name, ends in content["metrics"].items()},
+                per_class=tuple(_class_score(one) for one in content["per_class"]),
+                confusion=np.array(content["confusion"], np.int64).reshape(len(content["classes"]), -1),
+                hardest=tuple(Mistake(**one) for one in content["mistakes"]),
+                unreadable=int(content["unreadable"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BundleError(
+                f"The evaluation {str(path)!r} is damaged ({type(error).__name__}: {error}).",
+                expected="All the parts that Telltale wrote.",
+                do="Evaluate again: telltale evaluate MODEL DATA.",
+            ) from error
+
+    def save_predictions(self, path: Path) -> Path:
+        """Write one row per picture as Parquet: path, label, predicted, and the probability of each class in order.
+
+        The names of the classes are in the metadata of the column `probabilities`, one per line.
+        """
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        names = pa.array(self.classes)
+        rows = pa.array(self.probabilities.astype(np.float32).ravel())
+        kind = pa.field("probabilities", pa.list_(pa.float32(), len(self.classes)))
+        table = pa.table(
+            [
+                pa.array(self.paths or [""] * len(self.labels), pa.string()),
+                pa.DictionaryArray.from_arrays(self.labels.astype(np.int32), names),
+                pa.DictionaryArray.from_arrays(self.probabilities.argmax(axis=1).astype(np.int32), names),
+                pa.FixedSizeListArray.from_arrays(rows, len(self.classes)),
+            ],
+            schema=pa.schema(
+                [
+                    pa.field("path", pa.string()),
+                    pa.field("label", pa.dictionary(pa.int32(), pa.string())),
+                    pa.field("predicted", pa.dictionary(pa.int32(), pa.string())),
+                    kind.with_metadata({"classes": "\n".join(self.classes)}),
+                ]
+            ),
+        )
+        return write_atomic(Path(path), lambda file: parquet.write_table(table, file))
+
+    def __str__(self) -> str:
+        return tabulate(self)
+
+
+def score(
+    labels: Ints,
+    probabilities: Floats,
+    classes: Sequence[str],
+    *,
+    paths: Sequence[str] = (),
+    unreadable: int = 0,
+    seed: int = 0,
+) -> Evaluation:
+    """The `Evaluation` of probabilities `[images, classes]` against true class numbers.
+
+    >>> evaluation = score(np.array([0, 0, 1]), np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]]), ["cat", "dog"])
+    >>> print(evaluation.metrics["accuracy"])
+    0.667 [0.208, 0.939]
+    >>> evaluation.mistakes()[0].predicted
+    'dog'
+    """
+    _check(labels, probabilities, classes, paths, unreadable)
+    confusion = metrics.confusion_matrix(labels, probabilities)
+    counts, draws = metrics.count(confusion), metrics.resample(confusion, seed)
+    figures = {"accuracy": metrics.accuracy(counts)}
+    if len(classes) > 5:
+        figures["top5_accuracy"] = metrics.top_k_accuracy(labels, probabilities, 5)
+    figures["balanced_accuracy"] = metrics.balanced_accuracy(counts, draws)
+    figures["macro_f1"] = metrics.macro_f1(counts, draws)
+    figures["log_loss"] = metrics.log_loss(metrics.log_losses(labels, probabilities), seed)
+    parts = zip(
+        classes,
+        metrics.wilson(counts.hits, counts.said),
+        metrics.wilson(counts.hits, counts.support),
+        metrics.f1_intervals(counts),
+        counts.support.tolist(),
+        strict=True,
+    )
+    return Evaluation(
+        classes=tuple(classes),
+        metrics=figures,
+        per_class=tuple(ClassScore(*part) for part in parts),
+        confusion=confusion,
+        hardest=_hardest(labels, probabilities, classes, paths),
+        unreadable=unreadable,
+        paths=tuple(paths),
+        labels=labels,
+        probabilities=probabilities,
+    )
+
+
+def tabulate(evaluation: Evaluation, pictures: str = "pictures") -> str:
+    """The verdict, the metrics and the classes as text for 80 columns; `pictures` as in `describe`."""
+    verdict = textwrap.wrap(describe(evaluation, pictures), 80)
+    return "\n".join([*verdict, "", *_metric_lines(evaluation), "", *_class_lines(evaluation)])
+
+
+def describe(evaluation: Evaluation, pictures: str = "pictures") -> str:
+    """The verdict in sentences; `pictures` says of what kind they are, such as "test pictures".
+
+    >>> print(describe(score(np.array([0, 1]), np.eye(2), ["cat", "dog"])))
+    On 2 pictures: 100.0 % right, 95 % interval 34.2 to 100.0 %. Always saying 'cat' would be 50.0 % right. \
+That is not surely better.
+    """
+    right = evaluation.metrics["accuracy"]
+    if evaluation.images == 1:
+        pictures = pictures.replace("pictures", "picture", 1)
+    sentences = [
+        f"On {evaluation.images:,} {pictures}: {_percent(right.value)} % right, "
+        f"95 % interval {_percent(right.low)} to {_percent(right.high)} %.",
+        f"Always saying {printable(evaluation.majority, 40)!r} would be {_percent(evaluation.baseline)} % right.",
+    ]
+    if right.high < evaluation.baseline:
+        sentences.append("That is worse.")
+    elif right.low <= evaluation.baseline:
+        sentences.append("That is not surely better.")
+    if evaluation.unreadable:
+        sentences.append(f"{evaluation.unreadable:,} more could not be read and are not counted.")
+    return " ".join(sentences)
+
+
+def printable(text: str, width: int = 0) -> str:
+    """`text` without control characters (names are untrusted), shortened in its middle to `width` where that is given.
+
+    >>> printable("a_very_long_name", 9), printable("bell\\x07")
+    ('a_ve…name', 'bell?')
+    """
+    clean = "".join(letter if letter.isprintable() else "?" for letter in text)
+    if not width or len(clean) <= width:
+        return clean
+    tail = (width - 1) // 2
+    return clean[: width - 1 - tail] + "…" + clean[len(clean) - tail :]
+
+
+def _check(labels: Ints, probabilities: Floats, classes: Sequence[str], paths: Sequence[str], unreadable: int) -> None:
+    if probabilities.shape != (len(labels), len(classes)) or (paths and len(paths) != len(labels)):
+        raise ValueError(
+            f"{len(labels)} labels, {len(classes)} classes and {len(paths)} paths "
+            f"do not go with probabilities of shape {probabilities.shape}"
+        )
+    if not len(labels):
+        raise DataError(
+            f"There is no picture to evaluate ({unreadable} could not be read).",
+            expected="At least one readable picture with a label.",
+            do="Give other data, or look at them first: telltale inspect DATA.",
+        )
+    if labels.min() < 0 or labels.max() >= len(classes):
+        raise ValueError(f"labels are {labels.min()} to {labels.max()} where there are {len(classes)} classes")
+    bad = int((~np.isfinite(probabilities).all(axis=1)).sum())
+    if bad:
+        raise ModelError(
+            f"For {bad} of {len(labels)} pictures the network's answer is not a number.",
+            expected="Probabilities between 0 and 1.",
+            do="Train again with a smaller learning rate (--lr), or with --set precision=f32.",
+        )
+
+
+def _hardest(labels: Ints, probabilities: Floats, classes: Sequence[str], paths: Sequence[str]) -> tuple[Mistake, ...]:
+    predicted = probabilities.argmax(axis=1)
+    wrong = np.nonzero(predicted != labels)[0]
+    sure = probabilities[wrong, predicted[wrong]]
+    chosen = wrong[np.argsort(-sure, kind="stable")[:KEPT_MISTAKES]]
+    return tuple(
+        Mistake(
+            paths[row] if paths else f"picture {row}",
+            classes[labels[row]],
+            classes[predicted[row]],
+            float(probabilities[row, predicted[row]]),
+        )
+        for row in chosen.tolist()
+    )
+
+
+def _class_score(values: dict[str, Any]) -> ClassScore:
+    figures = {name: Interval(**values[name]) for name in ("precision", "recall", "f1")}
+    return ClassScore(name=values["name"], support=int(values["support"]), **figures)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _metric_lines(evaluation: Evaluation) -> list[str]:
+    lines = [f"{'':<20}{'value':>7}   95 % interval"]
+    for name, words in NAMES.items():
+        if name in evaluation.metrics:
+            figure = evaluation.metrics[name]
+            lines.append(f"{words:<20}{figure.value:>7.3f}   {figure.low:.3f} to {figure.high:.3f}")
+    return lines
+
+
+def _class_lines(evaluation: Evaluation) -> list[str]:
+    """A line for each class; of many only those with the lowest recall, lowest first."""
+    shown, rest = list(evaluation.per_class), ""
+    if len(shown) > SHOWN_CLASSES:
+        present = sorted((one for one in shown if one.support), key=lambda one: (one.recall.value, -one.support))
+        rest = f"The {min(SHOWN_CLASSES, len(present))} of {len(shown)} classes with the lowest recall, lowest first."
+        shown = present[:SHOWN_CLASSES]
+    width = max([5, *(min(26, _columns(printable(one.name))) for one in shown)])
+    lines = [f"{'class':<{width}}  {'pictures':>8}  {'precision':>9}  {'recall':>6} {'95 % interval':<15}  {'F1':>5}"]
+    for one in shown:
+        lines.append(
+            f"{_fit(one.name, width)}  {one.support:>8,}  {one.precision.value:>9.3f}"
+            f"  {one.recall.value:>6.3f} {f'[{one.recall.low:.3f}, {one.recall.high:.3f}]':<15}  {one.f1.value:>5.3f}"
+        )
+    return [rest, "", *lines] if rest else lines
+
+
+def _columns(text: str) -> int:
+    """Columns of a terminal that `text` takes: two for Chinese, Japanese and Korean letters, none for accents."""
+    return sum(
+        0 if unicodedata.combining(letter) else 1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text
+    )
+
+
+def _fit(name: str, width: int) -> str:
+    letters = width
+    while _columns(printable(name, letters)) > width:
+        letters -= 1
+    shown = printable(name, letters)
+    return shown + " " * (width - _columns(shown))

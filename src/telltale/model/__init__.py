@@ -1,0 +1,1 @@
+"""Networks: named, run, given a head, saved and loaded."""

@@ -1,0 +1,160 @@
+"""A `Classifier` as a folder that can be copied anywhere: safetensors and JSON, no code, checked when it is read.
+
+model.safetensors   `backbone.*`, `head.weight`, `head.bias`
+classifier.json     architecture, classes, preprocess, temperature, where it comes from
+golden/             a few inputs with the probabilities that they must give
+README.md           model card
+manifest.json       sizes and SHA-256, written last
+"""
+
+import io
+import os
+import secrets
+import shutil
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from telltale.batches.preprocess import Preprocess
+from telltale.device import choose_device
+from telltale.errors import BundleError, OutputError
+from telltale.files import (
+    explain_output,
+    make_folder,
+    read_json,
+    verify_manifest,
+    write_atomic,
+    write_json,
+    write_manifest,
+)
+from telltale.model.backbone import Backbone, with_weights
+from telltale.model.classifier import Classifier
+from telltale.model.features import Extractor
+from telltale.model.head import Head
+
+FORMAT_VERSION: Final = 1
+SUFFIX: Final = ".telltale"
+IN_RUN: Final = f"model{SUFFIX}"
+"""Name of the bundle in a run folder."""
+
+TOLERANCE: Final = 0.02
+"""Largest difference of a golden probability: bf16 against f32 stays below it (benchmarks/RESULTS.md#precision)."""
+
+
+def save(classifier: Classifier, path: str | Path, *, golden: NDArray[np.uint8] | None = None, card: str = "") -> Path:
+    """Write `classifier` to the folder `path`, whole or not at all; a bundle that is there is replaced, nothing else.
+
+    `golden` uint8 `[n, size, size, 3]` are inputs to keep with their probabilities; `card` is the text of README.md.
+    """
+    from safetensors.numpy import load_file, save as to_bytes
+
+    path = Path(path)
+    if path.exists() and not (path / "classifier.json").is_file():
+        raise OutputError(
+            f"{str(path)!r} exists and is not a bundle.",
+            expected="A free name.",
+            do="Give another place for the bundle.",
+        )
+    backbone, head = classifier.extractor.backbone, classifier.head
+    make_folder(path.parent)
+    temporary = make_folder(path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp"))
+    try:
+        tensors = load_file(backbone.folder / "backbone.safetensors")
+        weights = {f"backbone.{name}": value for name, value in tensors.items()}
+        weights |= {"head.weight": head.weight, "head.bias": head.bias}
+        write_atomic(temporary / "model.safetensors", to_bytes(weights))
+        write_json(temporary / "classifier.json", "classifier", FORMAT_VERSION, _describe(classifier))
+        _write_golden(temporary / "golden", classifier, golden)
+        write_atomic(temporary / "README.md", card or f"# {path.stem}\n\n{classifier}\n")
+        write_manifest(temporary)
+        _replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return path
+
+
+def load(path: str | Path, *, device: str = "auto") -> Classifier:
+    """The classifier in a bundle, or in the run folder that holds one; `BundleError` where a byte of it has changed.
+
+    Needs no torch where this network was run on this machine before; else it is converted once.
+    """
+    from safetensors import safe_open
+
+    folder = find_bundle(path)
+    verify_manifest(folder)
+    content = read_json(folder / "classifier.json", "classifier", FORMAT_VERSION)
+    with safe_open(folder / "model.safetensors", framework="numpy") as file:
+        weight, bias = file.get_tensor("head.weight"), file.get_tensor("head.bias")
+    described = Backbone.from_dict(content["backbone"], folder)
+    backbone = with_weights(described, folder / "model.safetensors", "backbone.")
+    preprocess = Preprocess.from_dict(content["preprocess"])
+    extractor = Extractor(
+        backbone, preprocess, "auto" if content["precision"] == "bf16" else "f32", choose_device(device)
+    )
+    head = Head(weight, bias, float(content["temperature"]))
+    return Classifier(extractor, head, tuple(content["classes"]), content["facts"])
+
+
+def find_bundle(path: str | Path) -> Path:
+    """The bundle at `path`: itself, or `model.telltale` in a run folder."""
+    path = Path(path)
+    for folder in (path, path / IN_RUN):
+        if (folder / "classifier.json").is_file():
+            return folder
+    what = "does not exist" if not path.exists() else "holds no trained classifier"
+    raise BundleError(
+        f"{str(path)!r} {what}.",
+        expected=f"A run folder such as runs/NAME, or a bundle NAME{SUFFIX}.",
+        do="Check the path, or train one: telltale train DATA.",
+    )
+
+
+def golden_difference(classifier: Classifier, path: str | Path) -> float:
+    """Largest difference between the probabilities kept in the bundle's `golden/` and those computed here and now."""
+    folder = find_bundle(path) / "golden"
+    expected = read_json(folder / "golden.json", "golden samples", FORMAT_VERSION)["probabilities"]
+    if not expected:
+        return 0.0
+    pictures = np.stack([np.asarray(Image.open(folder / name).convert("RGB")) for name in expected])
+    computed = classifier.head.probabilities(classifier.extractor.engine.run(pictures))
+    return float(np.abs(computed - np.array(list(expected.values()), np.float32)).max())
+
+
+def _describe(classifier: Classifier) -> dict[str, Any]:
+    extractor = classifier.extractor
+    return {
+        "classes": list(classifier.classes),
+        "preprocess": extractor.preprocess.to_dict(),
+        "precision": extractor.arithmetic,
+        "temperature": classifier.head.temperature,
+        "backbone": extractor.backbone.to_dict(),
+        "facts": classifier.facts,
+    }
+
+
+def _write_golden(folder: Path, classifier: Classifier, pictures: NDArray[np.uint8] | None) -> None:
+    make_folder(folder)
+    expected: dict[str, list[float]] = {}
+    if pictures is not None and len(pictures):
+        probabilities = classifier.head.probabilities(classifier.extractor.engine.run(pictures))
+        for number, (picture, row) in enumerate(zip(pictures, probabilities, strict=True)):
+            file = io.BytesIO()
+            Image.fromarray(picture).save(file, "PNG")
+            write_atomic(folder / f"{number}.png", file.getvalue())
+            expected[f"{number}.png"] = [float(value) for value in row]
+    write_json(folder / "golden.json", "golden samples", FORMAT_VERSION, {"probabilities": expected})
+
+
+def _replace(temporary: Path, path: Path) -> None:
+    """Put the finished folder in its place; an older bundle stays until the new one is whole."""
+    with explain_output(path):
+        if not path.exists():
+            os.replace(temporary, path)
+            return
+        old = path.with_name(f".{path.name}.{secrets.token_hex(4)}.old")
+        os.replace(path, old)
+        os.replace(temporary, path)
+        shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,122 @@
+"""The fastest way to run a frozen network here: OpenVINO on a CPU, torch on a GPU or where nothing else can.
+
+Every engine takes uint8 `[n, size, size, 3]` from several threads at once and gives float32 `[n, dimension]`. What
+it gives for a picture depends neither on its place in the batch nor on its neighbours (tested), so features can be
+kept by picture and results do not depend on the number of threads.
+"""
+
+import threading
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from telltale.device import cores
+from telltale.model.backbone import Backbone
+
+TORCH_BATCH: Final = {"cpu": 16, "cuda": 256}
+
+
+class Engine(Protocol):
+    """A network that is loaded and ready."""
+
+    kind: str
+    precision: str
+    batch: int
+
+    def run(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Features float32 `[n, dimension]` of uint8 `[n, size, size, 3]`, any n; safe to call from several threads."""
+
+
+def best_precision(backbone: Backbone, device: str) -> str:
+    """`bf16` where this machine computes with it in hardware, else `f32`."""
+    if device == "cuda":
+        return "bf16"
+    if not backbone.converted:
+        return "f32"
+    import openvino
+
+    return "bf16" if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
+
+
+def open_engine(backbone: Backbone, *, device: str = "cpu", precision: str = "f32", threads: int = 0) -> Engine:
+    """Load `backbone` for `device` (`cpu` or `cuda`) with `precision` (`f32` or `bf16`)."""
+    if device == "cpu" and backbone.converted:
+        return _OpenVinoEngine(backbone, precision, threads or cores())
+    return _TorchEngine(backbone, precision, device)
+
+
+class _OpenVinoEngine:
+    """One single-thread stream per core: each thread of ours reads, decodes, resizes and infers its own pictures."""
+
+    kind = "openvino"
+
+    def __init__(self, backbone: Backbone, precision: str, threads: int) -> None:
+        import openvino
+
+        self.precision = precision
+        settings = {
+            "INFERENCE_PRECISION_HINT": precision,
+            "NUM_STREAMS": threads,
+            "INFERENCE_NUM_THREADS": threads,
+        }
+        self._model = openvino.Core().compile_model(backbone.folder / "network.xml", "CPU", settings)
+        shape = self._model.input(0).shape
+        self.batch = int(shape[0])
+        self._shape = tuple(shape)
+        self._dimension = backbone.dimension
+        self._mine = threading.local()
+
+    def run(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        features = np.empty((len(pictures), self._dimension), np.float32)
+        for start in range(0, len(pictures), self.batch):
+            part = pictures[start : start + self.batch]
+            features[start : start + len(part)] = self._infer(part)[: len(part)]
+        return features
+
+    def _infer(self, part: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if not hasattr(self._mine, "request"):
+            self._mine.request = self._model.create_infer_request()
+        if len(part) < self.batch:
+            part = np.concatenate([part, np.zeros((self.batch - len(part), *self._shape[1:]), np.uint8)])
+        self._mine.request.infer([np.ascontiguousarray(part)], share_inputs=True)
+        return self._mine.request.get_output_tensor().data  # type: ignore[no-any-return]
+
+
+class _TorchEngine:
+    """torch, one batch at a time; on a GPU uint8 goes over the bus and everything else happens there."""
+
+    kind = "torch"
+
+    def __init__(self, backbone: Backbone, precision: str, device: str) -> None:
+        import torch
+        from safetensors.torch import load_file
+
+        from telltale.model.zoo import create_backbone
+
+        network = create_backbone(backbone.architecture)
+        network.load_state_dict(load_file(backbone.folder / "backbone.safetensors"))
+        network.eval().to(device).to(memory_format=torch.channels_last)
+        self.precision, self.batch = precision, TORCH_BATCH[device]
+        self._network, self._device, self._torch = network, device, torch
+        mean, std = np.array(backbone.mean, np.float32), np.array(backbone.std, np.float32)
+        self._scale = torch.from_numpy(1 / (255 * std)).to(device).reshape(1, 3, 1, 1)
+        self._shift = torch.from_numpy(-mean / std).to(device).reshape(1, 3, 1, 1)
+        self._turn = threading.Lock()
+
+    def run(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        parts = [self._infer(pictures[at : at + self.batch]) for at in range(0, len(pictures), self.batch)]
+        return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+
+    def _infer(self, part: NDArray[np.uint8]) -> Any:
+        torch = self._torch
+        count = len(part)
+        if count < self.batch:
+            # One shape only: other kernels for a last, smaller batch would give other last digits.
+            part = np.concatenate([part, np.zeros((self.batch - count, *part.shape[1:]), np.uint8)])
+        with self._turn, torch.inference_mode():
+            inputs = torch.from_numpy(np.ascontiguousarray(part)).to(self._device)
+            inputs = inputs.permute(0, 3, 1, 2).float() * self._scale + self._shift
+            with torch.autocast(self._device, torch.bfloat16, enabled=self.precision == "bf16"):
+                features = self._network(inputs.contiguous(memory_format=torch.channels_last))
+            return features.float().cpu().numpy()[:count]

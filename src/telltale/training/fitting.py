@@ -1,0 +1,137 @@
+"""`fit` learns a `Classifier` from `Splits` by a `Recipe`, and leaves everything in a run folder."""
+
+import hashlib
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from telltale.batches.preprocess import Preprocess
+from telltale.data.decoding import decode
+from telltale.data.splits import Splits
+from telltale.device import choose_device
+from telltale.files import timestamp, write_json
+from telltale.model.backbone import request_backbone
+from telltale.model.bundle import save
+from telltale.model.classifier import Classifier
+from telltale.model.features import Extractor
+from telltale.progress import Tell, silent
+from telltale.training.probe import fit_probe
+from telltale.training.recipe import Recipe
+from telltale.training.run import Run, create_run
+from telltale.training.scratch import fit_scratch
+
+GOLDEN: Final = 4
+"""Validation pictures that travel in the bundle with their probabilities."""
+
+
+def fit(
+    splits: Splits,
+    recipe: Recipe | None = None,
+    *,
+    run: Run | None = None,
+    device: str = "auto",
+    extractor: Extractor | None = None,
+    tell: Tell = silent,
+) -> tuple[Classifier, Run]:
+    """A classifier learned from `splits.train`, chosen with `splits.validation`; `splits.test` is not looked at.
+
+    `run` is where it is written (default: a new folder below `runs/`). `extractor` is a backbone that is loaded
+    already. Raises `ModelError` where the network or its weights cannot be had.
+    """
+    recipe = recipe or Recipe()
+    run = run or create_run(splits.index.name)
+    recipe.save(run.folder / "recipe.toml")
+    splits.index.save(run.folder / "index.arrow")
+    splits.save(run.folder / "splits.arrow")
+    facts = _facts(splits, recipe)
+    if recipe.how == "scratch":
+        used, head, found = fit_scratch(splits, recipe, run, device=device, tell=tell)
+    else:
+        probe = fit_probe(splits, extractor or open_extractor(recipe, device=device), tell=tell)
+        used, head, found = probe.extractor, probe.head, probe.facts
+        run.record({"epoch": 1, **probe.losses, "lr": 0.0})
+    classifier = Classifier(used, head, splits.index.classes, facts | {"fit": found})
+    save(classifier, run.bundle, golden=_golden(splits, used), card=_card(classifier, splits))
+    write_json(run.folder / "fit.json", "fit", 1, facts | {"fit": found})
+    return classifier, run
+
+
+def open_extractor(recipe: Recipe, *, device: str = "auto") -> Extractor:
+    """The frozen backbone that `recipe` names, converted now where that was never done before."""
+    backbone = request_backbone(recipe.model, weights=recipe.weights, size=recipe.img_size).result()
+    preprocess = Preprocess(backbone.architecture.size, recipe.resize, backbone.mean, backbone.std)
+    return Extractor(backbone, preprocess, recipe.precision, choose_device(device))
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the result."""
+    found = {"python": platform.python_version()}
+    for name in ("telltale", "torch", "timm", "openvino", "numpy", "pillow", "simplejpeg", "opencv-python-headless"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def manifest_hash(splits: Splits) -> str:
+    """SHA-256 over digest, label and part of every sample in order: the same for the same data and split."""
+    table = splits.index.table
+    state = hashlib.sha256(splits.parts.tobytes())
+    for name in ("digest", "label"):
+        for value in table.column(name).to_pylist():
+            data = value if isinstance(value, bytes) else str(value).encode()
+            state.update(len(data).to_bytes(4, "little") + data)
+    return state.hexdigest()
+
+
+def _facts(splits: Splits, recipe: Recipe) -> dict[str, Any]:
+    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+    return {
+        "trained": timestamp(),
+        "source": splits.index.name,
+        "layout": splits.index.layout,
+        "data_hash": manifest_hash(splits),
+        "pictures": {name: len(part) for name, part in parts.items()},
+        "model": recipe.model,
+        "how": recipe.how,
+        "seed": recipe.seed,
+        "versions": versions(),
+    }
+
+
+def _golden(splits: Splits, extractor: Extractor) -> NDArray[np.uint8]:
+    part = splits.validation
+    rows = range(0, len(part), max(1, len(part) // GOLDEN))[:GOLDEN]
+    squares = [extractor.preprocess.apply(decode(part.store.read(part.paths[row])).pixels) for row in rows]
+    return np.stack(squares)
+
+
+def _card(classifier: Classifier, splits: Splits) -> str:
+    """README.md of the bundle."""
+    facts, backbone = classifier.facts, classifier.extractor.backbone
+    size = backbone.architecture.size
+    parts = ", ".join(f"{count:,} {name}" for name, count in facts["pictures"].items())
+    lines = [
+        "---\nlibrary_name: telltale\ntags: [image-classification]\n---",
+        f"# {_escape(facts['source'])}\n",
+        f"An image classifier of {len(classifier.classes)} classes, made with Telltale "
+        f"{facts['versions'].get('telltale', '')} on {facts['trained']}.\n",
+        f"* Network: {backbone.architecture.name}, {backbone.parameters:,} parameters without the head, "
+        f"input {size} x {size}; fit: {facts['how']}",
+        f"* Data: {_escape(facts['source'])} ({_escape(facts['layout'])}), manifest `{facts['data_hash'][:16]}…`",
+        f"* Pictures: {parts}\n",
+        "How good it is on pictures it has never seen: `evaluation.json` and `report.html` in its run folder, or",
+        "`telltale evaluate THIS_FOLDER DATA` on pictures of your own.\n",
+        "| class | training pictures |\n|---|--:|",
+        *(f"| {_escape(name)} | {count:,} |" for name, count in splits.train.counts.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _escape(text: str) -> str:
+    """Names come from folders: they must not become markup."""
+    return "".join("\\" + sign if sign in "\\`*_{}[]<>|#" else sign for sign in str(text).replace("\n", " "))

@@ -1,0 +1,102 @@
+"""`Run`: the folder of one training, readable by people.
+
+runs/NAME/  recipe.toml  index.arrow  splits.arrow  results.csv  weights/  model.telltale/  evaluation.json  …
+"""
+
+import csv
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from telltale.errors import BundleError, OutputError
+from telltale.files import explain_output, make_folder, write_atomic
+from telltale.model.bundle import IN_RUN
+from telltale.training.recipe import Recipe
+
+COLUMNS: Final = ("epoch", "train_loss", "val_loss", "val_accuracy", "lr")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The folder of one training, and where things lie in it."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """The folder's own name."""
+        return self.folder.name
+
+    @property
+    def bundle(self) -> Path:
+        """The trained classifier."""
+        return self.folder / IN_RUN
+
+    @property
+    def weights(self) -> Path:
+        """Checkpoints: `last` and `best`."""
+        return self.folder / "weights"
+
+    @property
+    def recipe(self) -> Recipe:
+        """The settings of this training."""
+        return Recipe.load(self.folder / "recipe.toml")
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """One row per epoch: epoch, train_loss, val_loss, val_accuracy, lr."""
+        path = self.folder / "results.csv"
+        if not path.is_file():
+            return []
+        with open(path, newline="", encoding="utf-8") as file:
+            return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+    def record(self, row: dict[str, float]) -> None:
+        """Add one epoch to results.csv, durably."""
+        rows = [*self.history, {name: row[name] for name in COLUMNS}]
+        lines = [",".join(COLUMNS), *(",".join(_number(one[name]) for name in COLUMNS) for one in rows)]
+        write_atomic(self.folder / "results.csv", "\n".join(lines) + "\n")
+
+    def __str__(self) -> str:
+        return str(self.folder)
+
+
+def create_run(name: str, output: str | Path | None = None) -> Run:
+    """A new run folder: `output` where given (it must not hold anything), else `runs/NAME`, `runs/NAME-2`, …"""
+    if output is not None:
+        folder = make_folder(Path(output))
+        with explain_output(folder):
+            if any(folder.iterdir()):
+                raise OutputError(
+                    f"The folder {str(folder)!r} is not empty.",
+                    expected="A new or an empty folder, so that nothing there is changed.",
+                    do="Give another --output.",
+                )
+        return Run(folder)
+    root = make_folder(Path("runs"))
+    for number in itertools.count(1):
+        folder = root / (name if number == 1 else f"{name}-{number}")
+        with explain_output(folder):
+            try:
+                folder.mkdir()
+                return Run(folder)
+            except FileExistsError:
+                continue
+    raise AssertionError("count has no end")
+
+
+def open_run(path: str | Path) -> Run:
+    """The run in a folder; `BundleError` where there is none."""
+    folder = Path(path)
+    if not (folder / "recipe.toml").is_file():
+        raise BundleError(
+            f"{str(folder)!r} is not a run folder.",
+            expected="A folder with recipe.toml, as `telltale train` writes it.",
+            do="Check the path.",
+        )
+    return Run(folder)
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else repr(float(value))
