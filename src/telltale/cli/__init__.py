@@ -1,0 +1,45 @@
+"""The command line: one file per command, each parses, calls one verb and prints."""
+
+from typing import Annotated
+
+import typer
+
+from telltale.cli.demo import demo
+from telltale.cli.evaluate import evaluate
+from telltale.cli.models import models
+from telltale.cli.predict import predict
+from telltale.cli.train import train
+
+app = typer.Typer(
+    name="telltale",
+    help="From a folder of pictures to a classifier that can be trusted.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (demo, train, evaluate, predict, models):
+    app.command()(command)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from telltale import __version__
+
+        typer.echo(f"telltale {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """From a folder of pictures to a classifier that can be trusted."""
+
+
+def main() -> None:
+    """The console script."""
+    app()

@@ -1,0 +1,118 @@
+"""What a person sees: progress, notes, tables, and errors as three short lines."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+import typer
+
+from telltale.errors import UserError
+from telltale.progress import Advance, Note, Tell
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+INTERRUPTED: Final = 75
+_EVERY: Final = 10.0
+"""Seconds between two plain lines of progress where there is no terminal."""
+
+
+def say(text: str = "") -> None:
+    """One line for the reader, on standard error: standard output is for results that are piped on."""
+    typer.echo(text, err=True)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn an error that the user can mend into three lines and its exit code; Ctrl-C into exit code 75."""
+    try:
+        yield
+    except UserError as error:
+        say(f"error: {error.given}\n  expected: {error.expected}\n  do: {error.do}")
+        raise typer.Exit(error.exit_code) from error
+    except KeyboardInterrupt as error:
+        say("\nInterrupted. What was computed is kept: run the same command again to go on.")
+        raise typer.Exit(INTERRUPTED) from error
+    except BrokenPipeError as error:
+        # The reader of our output (head, a pager) has gone: nothing to say, and nobody to say it to.
+        sys.stderr.close()
+        raise typer.Exit(0) from error
+
+
+@contextmanager
+def progress() -> Iterator[Tell]:
+    """A `tell` for long work: a bar with rate and remaining time on a terminal, plain lines elsewhere."""
+    if sys.stderr.isatty():
+        with _bars() as tell:
+            yield tell
+    else:
+        yield _Lines()
+
+
+@contextmanager
+def _bars() -> Iterator[Tell]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True, highlight=False)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}")
+    with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as bars:
+        yield _Bars(bars)
+
+
+class _Bars:
+    """Progress as rich bars; a stage that is done becomes one line of text."""
+
+    def __init__(self, bars: "Progress") -> None:
+        self._bars = bars
+        self._tasks: dict[str, tuple[TaskID, float]] = {}
+
+    def __call__(self, message: Advance | Note) -> None:
+        if isinstance(message, Note):
+            from rich.text import Text
+
+            self._bars.console.print(Text(message.text, style="yellow" if message.warning else ""))
+            return
+        if message.stage not in self._tasks:
+            task = self._bars.add_task(message.stage, total=message.total, rate="")
+            self._tasks[message.stage] = task, time.perf_counter()
+        task, start = self._tasks[message.stage]
+        rate = message.done / max(time.perf_counter() - start, 1e-3)
+        speed = message.detail or f"{rate:,.0f} {message.unit}/s"
+        self._bars.update(task, completed=message.done, total=message.total, rate=speed)
+        if message.done == message.total:
+            self._bars.remove_task(self._tasks.pop(message.stage)[0])
+            self._bars.console.print(_done(message, time.perf_counter() - start))
+
+
+class _Lines:
+    """Progress as plain lines: one when a stage is done, and one every few seconds before."""
+
+    def __init__(self) -> None:
+        self._stages: dict[str, list[float]] = {}
+
+    def __call__(self, message: Advance | Note) -> None:
+        if isinstance(message, Note):
+            say(f"{'warning: ' if message.warning else ''}{message.text}")
+            return
+        now = time.perf_counter()
+        start, last = self._stages.setdefault(message.stage, [now, now])
+        if message.done == message.total:
+            del self._stages[message.stage]
+            say(_done(message, now - start))
+        elif now - last >= _EVERY:
+            self._stages[message.stage][1] = now
+            of = f" of {message.total:,}" if message.total else ""
+            detail = f" ({message.detail})" if message.detail else ""
+            say(f"{message.stage}: {message.done:,}{of} {message.unit}{detail}")
+
+
+def _done(message: Advance, seconds: float) -> str:
+    """The line of a finished stage.
+
+    >>> _done(Advance("predict", 10, 10), 2.0)
+    'predict: 10 images in 2.0 s'
+    """
+    return f"{message.stage}: {message.done:,} {message.unit} in {seconds:.1f} s"

@@ -1,0 +1,29 @@
+"""`telltale demo`."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option
+
+from telltale.cli.console import explained, progress, say
+
+
+def demo(
+    output: Annotated[Path | None, Option(help="Run folder. [default: runs/demo]")] = None,
+    seed: Annotated[int, Option(help="Seed of the pictures and of the training.")] = 0,
+    json_: Annotated[bool, Option("--json", help="Print the result as JSON on standard output.")] = False,
+) -> None:
+    """Do the main job on built-in pictures, offline: look, split, train a small network, evaluate, report."""
+    with explained(), progress() as tell, tempfile.TemporaryDirectory() as folder:
+        from telltale.cli.results import print_training
+        from telltale.data.samples import draw_samples
+        from telltale.delivery.pipeline import train
+        from telltale.training.recipe import Recipe
+
+        samples = draw_samples(Path(folder) / "demo", seed=seed)
+        say("Pictures drawn by the program, with faults planted in them: broken files, copies, wrong labels.")
+        training = train(samples.folder, Recipe(model="cnn", img_size=64, seed=seed), output=output, tell=tell)
+        print_training(training, json_)
+    if not json_:
+        say("next: telltale train YOUR_FOLDER   (one folder of pictures per class)")

@@ -1,0 +1,36 @@
+"""`telltale predict`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from typer import Argument, Option
+
+from telltale.cli.console import explained, progress, say
+
+
+def predict(
+    model: Annotated[Path, Argument(help="Run folder (runs/NAME) or bundle (NAME.telltale).")],
+    images: Annotated[list[str], Argument(help="Pictures, folders of pictures, or archives.")],
+    output: Annotated[
+        Path | None,
+        Option("-o", "--output", help="File to write: .csv, .jsonl or .parquet. [default: CSV on standard output]"),
+    ] = None,
+    json_: Annotated[bool, Option("--json", help="JSON lines on standard output.")] = False,
+    device: Annotated[str, Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Name the class of each picture, in the order given.
+
+    Columns: filename, label, prob, status, reason. A picture that cannot be read has status error and its reason.
+    """
+    with explained(), progress() as tell:
+        from telltale.delivery.predictor import FORMATS, predict as answer, write_predictions
+        from telltale.model.bundle import load
+
+        predictions = answer(load(model, device=device), images, tell=tell)
+        if output is not None:
+            write_predictions(predictions, output)
+            say(f"predictions: {output}")
+        else:
+            FORMATS["jsonl" if json_ else "csv"](predictions, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
