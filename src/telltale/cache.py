@@ -110,6 +110,8 @@ def _key(digests: NDArray[np.uint8]) -> NDArray[np.uint64]:
 def _open(path: Path) -> pa.Table | None:
     """The table in a file; None for one that another process has just deleted, or that a disk has damaged."""
     try:
-        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-    except (OSError, pa.ArrowInvalid):
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        table.validate(full=True)  # texts with wrong offsets would end the process; numbers are not looked at
+    except (OSError, ValueError, pa.ArrowException):
         return None
+    return table

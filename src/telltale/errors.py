@@ -38,6 +38,9 @@ class ImageError(TelltaleError):
         self.reason = reason
         self.detail = detail
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return ImageError, (self.reason, self.detail)
+
 
 class UserError(TelltaleError):
     """One message in three parts: what was given, what was expected, what to do next.

@@ -17,7 +17,7 @@ from telltale.errors import BundleError, OutputError
 
 MANIFEST = "manifest.json"
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_NO_RIGHT = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NO_NAME = {errno.ENAMETOOLONG, errno.ELOOP}
 
 
 def write_atomic(path: Path, content: bytes | str | Callable[[BinaryIO], object]) -> Path:
@@ -58,7 +58,8 @@ def explain_output(path: Path) -> Iterator[None]:
                 expected="Room on that disk.",
                 do="Free some space or give another place, then run the same command again; nothing there was changed.",
             ) from error
-        if error.errno in _NO_RIGHT:
+        # Not by number alone: SSL errors of a download have numbers of their own, and theirs for 1 is not EPERM.
+        if isinstance(error, PermissionError) or error.errno == errno.EROFS:
             raise OutputError(
                 f"{str(path)!r} may not be written ({error.strerror}).",
                 expected="A folder that you may write to.",
@@ -69,6 +70,12 @@ def explain_output(path: Path) -> Iterator[None]:
                 f"{str(path)!r} cannot be written: a file stands where a folder is needed, or the other way round.",
                 expected="A free place.",
                 do="Give another place with --output.",
+            ) from error
+        if isinstance(error, FileNotFoundError) or error.errno in _NO_NAME:
+            raise OutputError(
+                f"{str(path)!r} cannot be written ({error.strerror}).",
+                expected="A folder that is there, and a name that its file system can hold.",
+                do="Check the path, or give another place with --output.",
             ) from error
         raise
 
@@ -117,7 +124,7 @@ def read_json(path: Path, kind: str, version: int) -> dict[str, Any]:
             expected=f'A JSON object with "kind": "{kind}".',
             do="Check the path.",
         )
-    if not isinstance(content.get("format_version"), int) or content["format_version"] > version:
+    if not isinstance(content.get("format_version"), int) or not 1 <= content["format_version"] <= version:
         raise BundleError(
             f"{str(path)!r} has format version {content.get('format_version')!r}.",
             expected=f"Version {version} or older.",
@@ -155,16 +162,24 @@ def verify_manifest(folder: Path) -> dict[str, str]:
             expected="A complete folder: the manifest is written last.",
             do="The save was interrupted, or this is another folder: check the path or save again.",
         )
-    listed = read_json(folder / MANIFEST, "manifest", 1)["files"]
-    for name, facts in listed.items():
+    content = read_json(folder / MANIFEST, "manifest", 1)
+    try:
+        listed = {name: (int(facts["size"]), str(facts["sha256"])) for name, facts in content["files"].items()}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(
+            f"{str(folder / MANIFEST)!r} does not list files with their sizes and hashes.",
+            expected="A manifest that Telltale wrote.",
+            do="Copy the folder again from where it is whole, or train again.",
+        ) from error
+    for name, (size, digest) in listed.items():
         path = folder / name
-        if not path.is_file() or path.stat().st_size != facts["size"] or sha256_file(path) != facts["sha256"]:
+        if not path.is_file() or path.stat().st_size != size or sha256_file(path) != digest:
             raise BundleError(
                 f"{str(path)!r} is missing or damaged: it does not match the manifest.",
-                expected=f"{facts['size']} bytes with SHA-256 {facts['sha256'][:12]}…",
+                expected=f"{size} bytes with SHA-256 {digest[:12]}…",
                 do="Copy the folder again from where it is whole, or train again.",
             )
-    return {name: facts["sha256"] for name, facts in listed.items()}
+    return {name: digest for name, (_, digest) in listed.items()}
 
 
 def cache_folder(name: str) -> Path:
@@ -173,7 +188,12 @@ def cache_folder(name: str) -> Path:
     Below `TELLTALE_CACHE` where that is set, else below the user's cache folder.
     """
     root = os.environ.get("TELLTALE_CACHE") or platformdirs.user_cache_dir("telltale", appauthor=False)
-    return make_folder(Path(root) / name)
+    try:
+        return make_folder(Path(root) / name)
+    except OutputError as error:
+        raise OutputError(
+            error.given, expected=error.expected, do="Set TELLTALE_CACHE to a folder that you may write to."
+        ) from error
 
 
 def timestamp() -> str:

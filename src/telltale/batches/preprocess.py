@@ -22,9 +22,9 @@ cv2.setNumThreads(1)
 class Preprocess:
     """How a picture becomes the input of a network.
 
-    >>> square = Preprocess(size=4).apply(np.zeros((6, 9, 3), np.uint8))
+    >>> square = Preprocess(size=8).apply(np.zeros((12, 18, 3), np.uint8))
     >>> square.shape, square.dtype
-    ((4, 4, 3), dtype('uint8'))
+    ((8, 8, 3), dtype('uint8'))
     """
 
     size: int = 224

@@ -23,7 +23,7 @@ def demo(
 
         samples = draw_samples(Path(folder) / "demo", seed=seed)
         say("Pictures drawn by the program, with faults planted in them: broken files, copies, wrong labels.")
-        training = train(samples.folder, Recipe(model="cnn", img_size=64, seed=seed), output=output, tell=tell)
+        training = train(samples.folder, Recipe(model="cnn", img_size=48, seed=seed), output=output, tell=tell)
         print_training(training, json_)
     if not json_:
         say("next: telltale train YOUR_FOLDER   (one folder of pictures per class)")

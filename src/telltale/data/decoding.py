@@ -2,7 +2,7 @@
 
 What comes out is always `uint8 [height, width, 3]`, upright, RGB:
 
-* EXIF orientation is applied (after the pixels are loaded: Pillow applies TIFF's by itself and drops the tag then);
+* EXIF orientation is applied (of TIFF by Pillow itself, while it loads the pixels);
 * transparency lies over white; palettes are expanded; CMYK and YCCK are converted;
 * 16-bit, 32-bit and float pictures are scaled to 8 bits, not clipped (`_to_8_bits` says how);
 * of an animation the first frame counts.
@@ -13,6 +13,7 @@ dropped after its first exception, because a second `load()` of it would return 
 
 import io
 import struct
+import threading
 import warnings
 from dataclasses import dataclass
 from typing import Final
@@ -24,9 +25,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from telltale.errors import ImageError
 
-FORMATS: Final = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "PPM", "MPO")
+FORMATS: Final = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "PPM")
 """Formats that are opened, by content and not by extension. Formats that run other programs (EPS) or have had memory
-errors in rare decoders (PSD, FITS, …) are left out."""
+errors in rare decoders (PSD, FITS, …) are left out. MPO, two JPEGs in one file, is opened as JPEG."""
 
 EXTENSIONS: Final = frozenset(
     ".jpg .jpeg .jpe .jfif .png .apng .gif .bmp .webp .tif .tiff .avif .ppm .pgm .pbm .mpo .heic .heif".split()
@@ -54,6 +55,16 @@ REASONS: Final = {
 """Why a picture can be quarantined."""
 
 _ORIENTATION: Final = 0x0112
+_TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture with this EXIF orientation upright, as `ImageOps.exif_transpose` has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +90,36 @@ class Picture:
         return int(self.pixels.shape[0])
 
 
+class _Quiet:
+    """No warnings while any thread is in here.
+
+    `warnings.catch_warnings` alone is not made for threads: the first one out would turn warnings on for the others,
+    and the last one out would leave them off for good.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._caught = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._caught = warnings.catch_warnings()
+                self._caught.__enter__()
+                warnings.simplefilter("ignore")
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._caught.__exit__(None, None, None)
+
+
+_QUIET: Final = _Quiet()
+
+
 def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """The picture in `data`, upright and in RGB; `ImageError` with a reason from `REASONS` where there is none.
 
@@ -99,32 +140,63 @@ def _decode_plain_jpeg(data: bytes, max_pixels: int) -> Picture | None:
     """The common case at libjpeg-turbo's full speed; None where Pillow must look.
 
     1.7 times as fast as Pillow on 500x375 photos (benchmarks/RESULTS.md#decoding) and bit-equal to it (tested);
-    strict: it raises where libjpeg would warn and go on with grey, and Pillow then says what is wrong.
+    strict: it raises where libjpeg would warn and go on with grey, which Pillow lets pass.
     """
-    if b"Exif\x00\x00" in data[:65536]:
-        return None
     try:
         height, width, colour, _ = simplejpeg.decode_jpeg_header(data)
         if colour not in ("YCbCr", "Gray") or height * width > max_pixels:
             return None
         pixels = simplejpeg.decode_jpeg(data, colorspace="RGB")
-    except ValueError:
+        orientation = _read_orientation(data)
+    except ValueError as error:
+        if "premature end of data" in str(error):
+            raise ImageError("truncated", f"A part of the picture is not there ({error}).") from error
         return None
-    return Picture(pixels, "JPEG", "L" if colour == "Gray" else "RGB")
+    if orientation != 1:
+        pixels = np.ascontiguousarray(Image.fromarray(pixels).transpose(_TURNS[orientation]))
+    return Picture(pixels, "JPEG", "L" if colour == "Gray" else "RGB", orientation)
+
+
+def _read_orientation(data: bytes) -> int:
+    """EXIF or XMP orientation of a JPEG; 1 where there is none. `ValueError` where its header cannot be read."""
+    header = _header(data)
+    if b"Exif\x00\x00" not in header and b"tiff:Orientation" not in header:
+        return 1
+    try:
+        with _QUIET, Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+            return _orientation(image)
+    except Exception as error:
+        raise ValueError(str(error)) from error
+
+
+def _header(data: bytes) -> bytes:
+    """What stands before the pixels of a JPEG, or all of it where a segment is odd.
+
+    To search all of it would take a tenth of the time of decoding.
+    """
+    place = 2
+    while place + 4 <= len(data) and data[place] == 0xFF and 0xC0 <= data[place + 1] <= 0xFE:
+        if data[place + 1] == 0xDA:  # start of scan
+            return data[:place]
+        place += 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+    return data
+
+
+def _orientation(image: Image.Image) -> int:
+    found = image.getexif().get(_ORIENTATION, 1)
+    return int(found) if found in _TURNS else 1
 
 
 def _decode_any(data: bytes, max_pixels: int) -> Picture:
     try:
-        with warnings.catch_warnings():
-            # Pillow warns about odd metadata, and about bombs from half of its own limit; ours is checked below.
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                if image.width * image.height > max_pixels:
-                    raise ImageError(
-                        "too large",
-                        f"The picture has {image.width} x {image.height} pixels; at most {max_pixels:,} are decoded.",
-                    )
-                return _load(image)
+        # Pillow warns about odd metadata, and about bombs from half of its own limit; ours is checked below.
+        with _QUIET, Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if image.width * image.height > max_pixels:
+                raise ImageError(
+                    "too large",
+                    f"The picture has {image.width} x {image.height} pixels; at most {max_pixels:,} are decoded.",
+                )
+            return _load(image)
     except ImageError:
         raise
     except Exception as error:  # of 1,654 broken files 11 % raised something other than OSError in Pillow
@@ -135,12 +207,13 @@ def _load(image: Image.Image) -> Picture:
     name, mode, frames = image.format or "", image.mode, int(getattr(image, "n_frames", 1))
     if frames > 1 and image.tell() != 0:
         image.seek(0)
+    # Pillow applies TIFF's orientation while it loads and drops the tag; PNG's may stand behind the pixels.
+    applied = _orientation(image) if name == "TIFF" else 1
     image.load()
-    orientation = image.getexif().get(_ORIENTATION, 1)
+    orientation = max(applied, _orientation(image))
     upright = ImageOps.exif_transpose(image)
     pixels = np.asarray(_to_rgb(upright))
-    applied = orientation if orientation in range(2, 9) else 1
-    return Picture(np.ascontiguousarray(pixels), "JPEG" if name == "MPO" else name, mode, applied, frames)
+    return Picture(np.ascontiguousarray(pixels), "JPEG" if name == "MPO" else name, mode, orientation, frames)
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -187,6 +260,6 @@ def _explain(data: bytes, error: Exception) -> ImageError:
     if isinstance(error, UnidentifiedImageError):
         return ImageError("not an image", f"Not a picture in a known format (first bytes {data[:8].hex(' ')}).")
     words = str(error) or type(error).__name__
-    if isinstance(error, EOFError | struct.error) or "truncated" in words.lower() or "not enough" in words.lower():
+    if isinstance(error, EOFError | IndexError | struct.error) or "truncated" in words.lower() or "not enough" in words.lower():
         return ImageError("truncated", f"The file ends too early ({words}).")
     return ImageError("broken", f"The picture's data are damaged ({words}).")

@@ -209,9 +209,7 @@ def _interrupted() -> Iterator[None]:
 class _Redirect(urllib.request.HTTPRedirectHandler):
     """Follows to http and https only, never to a file or another service."""
 
-    def http_error_302(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message
-    ) -> Any:
+    def http_error_302(self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Message) -> Any:
         target = urllib.parse.urljoin(req.full_url, headers.get("Location", ""))
         scheme = urllib.parse.urlsplit(target).scheme
         if scheme not in ("http", "https"):

@@ -136,8 +136,8 @@ def read_class_folders(listing: Listing) -> Layout:
 
 
 def has_class_folders(listing: Listing) -> bool:
-    """Does any folder of pictures name a class?"""
-    return any(place_folder(folder, listing.root)[1] for folder in listing.folders)
+    """Do the folders name at least two classes? A single one, such as `images`, probably names none."""
+    return len({place_folder(folder, listing.root)[1] for folder in listing.folders} - {""}) > 1
 
 
 def place_folder(folder: str, root: str) -> tuple[str, str]:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from telltale.cache import DIGEST_BYTES
 from telltale.data.index import Index
 from telltale.errors import BundleError, DataError
 from telltale.files import write_atomic
@@ -22,6 +23,14 @@ from telltale.files import write_atomic
 PARTS: Final = ("train", "validation", "test")
 FORMAT_VERSION: Final = 1
 _TRAIN, _VALIDATION, _TEST = range(3)
+_SCHEMA: Final = pa.schema(
+    [
+        ("path", pa.string()),
+        ("label", pa.string()),
+        ("digest", pa.binary(DIGEST_BYTES)),
+        ("part", pa.string()),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -29,8 +38,8 @@ class Splits:
     """The readable samples of an `Index`, each in one part.
 
     `parts` int8 `[len(index)]`: 0 train, 1 validation, 2 test, -1 in none (unreadable or without a label).
-    `notes` are sentences about what was decided; `leaks` counts pictures of validation and test whose pixels are also
-    in training because the source fixed it so.
+    `notes` are sentences about what was decided; `leaks` counts pictures of validation and test that share pixels or
+    group with a training picture because the source fixed it so.
     """
 
     index: Index
@@ -57,7 +66,8 @@ class Splits:
         """Write as an Arrow file: path, label, digest and part of every sample."""
         names = pa.array([*PARTS, None]).take(pa.array(np.where(self.parts < 0, 3, self.parts), pa.int8()))
         table = self.index.table.select(["path", "label", "digest"]).append_column("part", names)
-        table = table.replace_schema_metadata({"format_version": str(FORMAT_VERSION), "leaks": str(self.leaks)})
+        facts = {"format_version": str(FORMAT_VERSION), "leaks": str(self.leaks)}
+        table = table.replace_schema_metadata(facts | {f"note:{n}": note for n, note in enumerate(self.notes)})
 
         def write(file: object) -> None:
             with pa.ipc.new_file(file, table.schema) as writer:
@@ -70,12 +80,22 @@ class Splits:
         """Read what `save` wrote for this `index`; `BundleError` where it belongs to other data."""
         try:
             table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        except (OSError, pa.ArrowInvalid) as error:
+            table.validate(full=True)  # texts with wrong offsets would end the process later
+            texts = {name.decode(): value.decode() for name, value in (table.schema.metadata or {}).items()}
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise BundleError(
                 f"The splits {str(path)!r} cannot be read ({error}).",
                 expected="A splits.arrow that Telltale wrote.",
                 do="Check the path, or split the data again.",
             ) from error
+        leaks = texts.get("leaks", "")
+        right = table.schema.equals(_SCHEMA) and leaks.isdecimal()
+        if not right or texts.get("format_version") != str(FORMAT_VERSION):
+            raise BundleError(
+                f"The splits {str(path)!r} have format version {texts.get('format_version')!r}.",
+                expected=f"Splits of version {FORMAT_VERSION}.",
+                do="Split the data again with this version of Telltale.",
+            )
         if not table.column("digest").equals(index.table.column("digest")):
             raise BundleError(
                 f"The splits {str(path)!r} belong to other pictures than the index of {index.location!r}.",
@@ -83,8 +103,8 @@ class Splits:
                 do="Use the index.arrow that lies beside them, or split again.",
             )
         parts = pc.index_in(table.column("part"), value_set=pa.array(PARTS)).fill_null(-1)
-        leaks = int((table.schema.metadata or {}).get(b"leaks", b"0"))
-        return cls(index, parts.to_numpy().astype(np.int8), leaks=leaks)
+        notes = tuple(texts[f"note:{n}"] for n in range(len(texts)) if f"note:{n}" in texts)
+        return cls(index, parts.to_numpy().astype(np.int8), notes, int(leaks))
 
     def __str__(self) -> str:
         rows = [
@@ -104,33 +124,23 @@ def split(index: Index, *, seed: int = 0, val: float = 0.15, test: float = 0.15)
     usable = index.table.column("error").is_null().to_numpy() & (index.codes >= 0)
     _check_classes(index, usable)
     units = _units(index)
-    parts = np.full(len(index), -1, np.int8)
-    given = _given(index)
-    given[~usable] = -1
-    free = usable & (given < 0)
-    parts[given >= 0] = given[given >= 0]
-    notes: list[str] = []
-    if not (given >= 0).any():
-        _divide(
-            parts,
-            free,
-            (_TRAIN, 1 - val - test),
-            (_VALIDATION, val),
-            (_TEST, test),
-            units=units,
-            codes=index.codes,
-            seed=seed,
-        )
-        notes.append(
-            f"The source has no split: {1 - val - test:.0%} train, {val:.0%} validation, {test:.0%} test, by class."
-        )
+    dealer = _Dealer(units, index.codes, seed)
+    parts = np.where(usable, _given(index), -1).astype(np.int8)
+    if (parts < 0).all():
+        dealer.divide(parts, usable, (_TRAIN, 1 - val - test), (_VALIDATION, val), (_TEST, test))
+        shares = f"{1 - val - test:.0%} train, {val:.0%} validation, {test:.0%} test"
+        notes = [f"The source has no split: {shares}, by class."]
     else:
-        _complete(parts, free, units, index.codes, val=val, seed=seed, notes=notes)
+        notes = _complete(parts, usable & (parts < 0), dealer, val)
+    counts = np.bincount(index.codes[usable], minlength=len(index.classes)).tolist()
+    tiny = [f"{name!r} ({count})" for name, count in zip(index.classes, counts, strict=True) if count < len(PARTS)]
+    if tiny:
+        notes.append(f"Classes too small to be in all three parts: {_list(tiny)}.")
     leaks = _leaks(units, parts)
     if leaks:
         notes.append(
-            f"{leaks:,} pictures of validation and test have the same pixels as training pictures, as the source's own "
-            "split has it: their scores flatter the model."
+            f"{leaks:,} pictures of validation and test have the same pixels or group as training pictures, as the "
+            "source's own split has it: their scores flatter the model."
         )
     _check_parts(index, parts)
     return Splits(index, parts, tuple(notes), leaks)
@@ -150,20 +160,17 @@ def given_part(index: Index, name: str) -> Index:
     return index.take(np.flatnonzero(_given(index) == PARTS.index(name)))
 
 
-def _complete(
-    parts: NDArray[np.int8],
-    free: NDArray[np.bool_],
-    units: NDArray[np.int64],
-    codes: NDArray[np.int32],
-    *,
-    val: float,
-    seed: int,
-    notes: list[str],
-) -> None:
-    """Fill what the source's own split leaves open."""
+def _complete(parts: NDArray[np.int8], free: NDArray[np.bool_], dealer: "_Dealer", val: float) -> list[str]:
+    """Fill what the source's own split leaves open; sentences about it."""
+    notes = []
     if free.any():
-        notes.append(f"{int(free.sum()):,} samples name no part: they go to training.")
+        bound = [free & np.isin(dealer.units, dealer.units[parts == part]) for part in range(3)]
         parts[free] = _TRAIN
+        for part in (_TEST, _VALIDATION, _TRAIN):
+            parts[bound[part]] = part
+        others = int((parts[free] != _TRAIN).sum())
+        apart = f", but for {others:,} that belong with pictures of another part" if others else ""
+        notes.append(f"{int(free.sum()):,} samples name no part: they go to training{apart}.")
     has = {part: bool((parts == part).any()) for part in range(3)}
     if not has[_TRAIN]:
         raise DataError(
@@ -172,48 +179,43 @@ def _complete(
             do="Add one, or rename the folder if it holds the training pictures.",
         )
     if not has[_VALIDATION]:
-        share = (_TRAIN, 1 - val), (_VALIDATION, val)
-        _divide(parts, parts == _TRAIN, *share, units=units, codes=codes, seed=seed)
+        dealer.divide(parts, parts == _TRAIN, (_TRAIN, 1 - val), (_VALIDATION, val))
         notes.append(f"The source has no validation part: {val:.0%} of its training pictures become one.")
     if not has[_TEST]:
-        halves = (_VALIDATION, 0.5), (_TEST, 0.5)
-        _divide(parts, parts == _VALIDATION, *halves, units=units, codes=codes, seed=seed)
-        notes.append(
-            "The source has no test part: half of its validation pictures become one, used for nothing but the test."
-            if has[_VALIDATION]
-            else "The source has no test part: half of these become one, used for nothing but the test."
-        )
+        dealer.divide(parts, parts == _VALIDATION, (_VALIDATION, 0.5), (_TEST, 0.5))
+        whose = "its validation pictures" if has[_VALIDATION] else "these"
+        notes.append(f"The source has no test part: half of {whose} become one, used for nothing but the test.")
+    return notes
 
 
-def _divide(
-    parts: NDArray[np.int8],
-    among: NDArray[np.bool_],
-    *shares: tuple[int, float],
-    units: NDArray[np.int64],
-    codes: NDArray[np.int32],
-    seed: int,
-) -> None:
-    """Give each unit of the samples `among` to one of the parts in `shares`, class by class.
+@dataclass(frozen=True)
+class _Dealer:
+    """Deals samples out to parts: `units` says which must stay together, `codes` which class each is of."""
 
-    Within a class the units come in random order and each goes to the part that is furthest below its share, so every
-    part has its share to within the size of one unit; with at least as many units as parts each part gets one.
-    A unit of several classes counts for its most frequent one.
-    """
-    rows = np.flatnonzero(among)
-    names, inverse, sizes = np.unique(units[rows], return_inverse=True, return_counts=True)
-    order = np.lexsort((codes[rows], inverse))
-    votes = np.stack([inverse[order], codes[rows][order]], axis=1)
-    pairs, counts = np.unique(votes, axis=0, return_counts=True)
-    main = np.zeros(len(names), np.int64)
-    for row in np.argsort(counts, kind="stable"):
-        main[pairs[row, 0]] = pairs[row, 1]
-    goal = np.array([share for _, share in shares]) / sum(share for _, share in shares)
-    chosen = np.zeros(len(names), np.int8)
-    for code in np.unique(main):
-        members = np.flatnonzero(main == code)
-        members = np.random.default_rng([seed, int(code)]).permutation(members)
-        chosen[members] = _assign(sizes[members], goal)
-    parts[rows] = np.array([part for part, _ in shares], np.int8)[chosen[inverse]]
+    units: NDArray[np.int64]
+    codes: NDArray[np.int32]
+    seed: int
+
+    def divide(self, parts: NDArray[np.int8], among: NDArray[np.bool_], *shares: tuple[int, float]) -> None:
+        """Put each unit of the samples `among` into one of the parts in `shares`, class by class.
+
+        Within a class the units come in random order and each goes to the part that is furthest below its share, so
+        every part has its share to within the size of one unit; with at least as many units as parts each part gets
+        one, and with two units for three parts the last one does. A unit of several classes counts for its most
+        frequent one.
+        """
+        rows = np.flatnonzero(among)
+        names, unit, sizes = np.unique(self.units[rows], return_inverse=True, return_counts=True)
+        pairs, counts = np.unique(np.stack([unit, self.codes[rows]], axis=1), axis=0, return_counts=True)
+        main = np.zeros(len(names), np.int64)
+        for row in np.argsort(counts, kind="stable"):
+            main[pairs[row, 0]] = pairs[row, 1]
+        goal = np.array([share for _, share in shares]) / sum(share for _, share in shares)
+        chosen = np.zeros(len(names), np.int8)
+        for code in np.unique(main):
+            members = np.random.default_rng([self.seed, int(code)]).permutation(np.flatnonzero(main == code))
+            chosen[members] = _assign(sizes[members], goal)
+        parts[rows] = np.array([part for part, _ in shares], np.int8)[chosen[unit]]
 
 
 def _assign(sizes: NDArray[np.int64], goal: NDArray[np.float64]) -> NDArray[np.int8]:
@@ -223,18 +225,21 @@ def _assign(sizes: NDArray[np.int64], goal: NDArray[np.float64]) -> NDArray[np.i
     [0, 1, 2, 0]
     """
     chosen = np.zeros(len(sizes), np.int8)
+    if len(sizes) < len(goal):
+        # One to learn from; of two, the other one to test on.
+        chosen[1:] = len(goal) - 1
+        return chosen
     filled = np.zeros(len(goal))
     total = 0
     for number, size in enumerate(sizes.tolist()):
         total += size
         chosen[number] = best = int(np.argmax(goal * total - filled))
         filled[best] += size
-    if len(sizes) >= len(goal):
-        for part in np.flatnonzero(filled == 0):
-            # Take the smallest unit of the fullest part: only reached by classes of a handful of pictures.
-            donor = int(np.argmax(np.bincount(chosen, minlength=len(goal))))
-            mine = np.flatnonzero(chosen == donor)
-            chosen[mine[np.argmin(sizes[mine])]] = part
+    for part in np.flatnonzero(filled == 0):
+        # Take the smallest unit of the fullest part: only reached by classes of a handful of pictures.
+        donor = int(np.argmax(np.bincount(chosen, minlength=len(goal))))
+        mine = np.flatnonzero(chosen == donor)
+        chosen[mine[np.argmin(sizes[mine])]] = part
     return chosen
 
 
@@ -283,14 +288,17 @@ def _check_classes(index: Index, usable: NDArray[np.bool_]) -> None:
             expected="At least two classes: a classifier tells one from another.",
             do="Put the pictures of each class into a folder of its own, or add a label column.",
         )
-    few = [f"{name!r} ({count})" for name, count in zip(index.classes, counts, strict=True) if count < 3]
+    few = [f"{name!r} ({count})" for name, count in zip(index.classes, counts, strict=True) if count < 2]
     if few:
-        more = f" and {len(few) - 5} more classes" if len(few) > 5 else ""
         raise DataError(
-            f"Too few usable pictures of {', '.join(few[:5])}{more}.",
-            expected="At least 3 of each class: one to learn from, one to choose with, one to test on.",
+            f"Too few usable pictures of {_list(few)}.",
+            expected="At least 2 of each class, one to learn from and one to test on; 3 or more are better.",
             do="Add pictures, merge the class into another, or take it out of the data.",
         )
+
+
+def _list(names: list[str], most: int = 5) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _check_parts(index: Index, parts: NDArray[np.int8]) -> None:

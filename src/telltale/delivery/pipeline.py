@@ -1,6 +1,7 @@
 """`train`: from a source to a run folder with everything in it, the main job from end to end."""
 
 import contextlib
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -83,13 +84,14 @@ def _backbone(recipe: Recipe) -> Iterator[PendingBackbone | None]:
 
 @contextlib.contextmanager
 def _new_run(name: str, output: str | Path | None) -> Iterator[Run]:
-    """A run folder made at once, so that a forbidden place is known early; gone again if nothing came into it."""
+    """A run folder made at once, so that a forbidden place is known early; gone again if nothing was learned in it."""
     run = create_run(name, output)
     try:
         yield run
     except BaseException:
-        with contextlib.suppress(OSError):
-            run.folder.rmdir()
+        # It was new or empty. Settings and splits alone are worth nothing; weights are kept.
+        if not run.bundle.exists() and not any(run.weights.glob("*")):
+            shutil.rmtree(run.folder, ignore_errors=True)
         raise
 
 

@@ -111,6 +111,7 @@ def _answer(chunk: list[tuple[Store, str, str]], classifier: Classifier) -> list
 
 
 def _write_csv(predictions: Iterable[Prediction], file: BinaryIO) -> None:
+    """Comma-separated, with a header; probabilities with 6 digits."""
     text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="", write_through=True)
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -121,11 +122,13 @@ def _write_csv(predictions: Iterable[Prediction], file: BinaryIO) -> None:
 
 
 def _write_jsonl(predictions: Iterable[Prediction], file: BinaryIO) -> None:
+    """One JSON object per line; `prob` is null where there is none."""
     for one in predictions:
         file.write(json.dumps(one.to_dict(), ensure_ascii=False).encode("utf-8", "surrogateescape") + b"\n")
 
 
 def _write_parquet(predictions: Iterable[Prediction], file: BinaryIO) -> None:
+    """Parquet with the same columns; `prob` is float32, null where there is none."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

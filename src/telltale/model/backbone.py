@@ -167,7 +167,9 @@ class PendingBackbone:
         self.request = request
         self._alias = _alias(request)
         self._backbone = self._find()
+        self._failure: UserError | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._heard: tuple[str, str] | None = None
         self.converting = self._backbone is None
         if self.converting:
             self._start()
@@ -178,15 +180,22 @@ class PendingBackbone:
 
     def result(self) -> Backbone:
         """The backbone; `ModelError` where the name is unknown or the weights are missing or do not fit."""
+        if self._failure is not None:
+            raise self._failure
         if self._backbone is None:
-            self._backbone = self._finish()
+            try:
+                self._backbone = self._finish()
+            except UserError as error:
+                self._failure = error  # several threads may ask
+                raise
         return self._backbone
 
     def stop(self) -> None:
         """End the conversion; without effect where there is none."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
+        if self._process is not None:
+            if self._process.poll() is None:
+                self._process.kill()
+            self._listen(self._process)
 
     def _find(self) -> Backbone | None:
         request = self.request
@@ -209,28 +218,40 @@ class PendingBackbone:
         self._process = subprocess.Popen(command, stdin=request, stdout=subprocess.PIPE, stderr=self._errors)
         request.close()
 
+    def _listen(self, process: "subprocess.Popen[bytes]") -> tuple[str, str]:
+        """The last lines of the answer and of the errors of the other process; waits for its end."""
+        if self._heard is None:
+            output, _ = process.communicate()
+            with self._errors:
+                self._errors.seek(0)
+                self._heard = _last_line(output), _last_line(self._errors.read())
+        return self._heard
+
     def _finish(self) -> Backbone:
-        output, code = b"", None
+        said, complaint, code = "", "", None
         if self._process is not None:
-            output, _ = self._process.communicate()
+            said, complaint = self._listen(self._process)
             code = self._process.returncode
-        said = output.decode().strip().splitlines()
-        answer = json.loads(said[-1]) if said and said[-1].startswith("{") else {}
+        answer = json.loads(said) if said.startswith("{") else {}
         if "error" in answer:
             parts = answer["error"]
             kind: type[UserError] = getattr(errors, parts["kind"])
             raise kind(parts["given"], expected=parts["expected"], do=parts["do"])
         backbone = open_backbone(Path(answer["folder"])) if "folder" in answer else None
         if backbone is None:
-            self._errors.seek(0)
-            tail = self._errors.read().decode(errors="replace").strip().splitlines()[-1:] or ["no message"]
+            why = f"exit code {code}: {complaint or 'no message'}"
             raise ModelError(
-                f"The network {self.request.model!r} could not be prepared (exit code {code}: {tail[0]}).",
+                f"The network {self.request.model!r} could not be prepared ({why}).",
                 expected="A working installation of torch and timm.",
                 do="Try `python -c 'import torch, timm'`, and check the free memory and disk.",
             )
         write_json(self._alias, "engine alias", FORMAT_VERSION, {"folder": backbone.folder.name})
         return backbone
+
+
+def _last_line(output: bytes) -> str:
+    lines = output.decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""
 
 
 def request_backbone(model: str, *, weights: str = "", size: int = 0) -> PendingBackbone:

@@ -11,6 +11,7 @@ import io
 import os
 import secrets
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,10 +45,18 @@ TOLERANCE: Final = 0.02
 """Largest difference of a golden probability: bf16 against f32 stays below it (benchmarks/RESULTS.md#precision)."""
 
 
-def save(classifier: Classifier, path: str | Path, *, golden: NDArray[np.uint8] | None = None, card: str = "") -> Path:
+@dataclass(frozen=True)
+class Golden:
+    """Inputs of a network, uint8 `[n, size, size, 3]`, with the features float32 `[n, dimension]` that it gives."""
+
+    pictures: NDArray[np.uint8]
+    features: NDArray[np.float32]
+
+
+def save(classifier: Classifier, path: str | Path, *, golden: Golden | None = None, card: str = "") -> Path:
     """Write `classifier` to the folder `path`, whole or not at all; a bundle that is there is replaced, nothing else.
 
-    `golden` uint8 `[n, size, size, 3]` are inputs to keep with their probabilities; `card` is the text of README.md.
+    `golden` are a few inputs to keep with their probabilities; `card` is the text of README.md.
     """
     from safetensors.numpy import load_file, save as to_bytes
 
@@ -81,21 +90,27 @@ def load(path: str | Path, *, device: str = "auto") -> Classifier:
 
     Needs no torch where this network was run on this machine before; else it is converted once.
     """
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
     folder = find_bundle(path)
     verify_manifest(folder)
     content = read_json(folder / "classifier.json", "classifier", FORMAT_VERSION)
-    with safe_open(folder / "model.safetensors", framework="numpy") as file:
-        weight, bias = file.get_tensor("head.weight"), file.get_tensor("head.bias")
-    described = Backbone.from_dict(content["backbone"], folder)
+    try:
+        with safe_open(folder / "model.safetensors", framework="numpy") as file:
+            weight, bias = file.get_tensor("head.weight"), file.get_tensor("head.bias")
+        described = Backbone.from_dict(content["backbone"], folder)
+        preprocess = Preprocess.from_dict(content["preprocess"])
+        precision = "auto" if content["precision"] == "bf16" else "f32"
+        head = Head(weight, bias, float(content["temperature"]))
+        classes, facts = tuple(content["classes"]), content["facts"]
+    except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
+        raise BundleError(
+            f"{str(folder / 'classifier.json')!r} lacks something or says what cannot be ({error}).",
+            expected="A bundle as Telltale wrote it.",
+            do="Copy it again from where it is whole, or train again.",
+        ) from error
     backbone = with_weights(described, folder / "model.safetensors", "backbone.")
-    preprocess = Preprocess.from_dict(content["preprocess"])
-    extractor = Extractor(
-        backbone, preprocess, "auto" if content["precision"] == "bf16" else "f32", choose_device(device)
-    )
-    head = Head(weight, bias, float(content["temperature"]))
-    return Classifier(extractor, head, tuple(content["classes"]), content["facts"])
+    return Classifier(Extractor(backbone, preprocess, precision, choose_device(device)), head, classes, facts)
 
 
 def find_bundle(path: str | Path) -> Path:
@@ -135,12 +150,12 @@ def _describe(classifier: Classifier) -> dict[str, Any]:
     }
 
 
-def _write_golden(folder: Path, classifier: Classifier, pictures: NDArray[np.uint8] | None) -> None:
+def _write_golden(folder: Path, classifier: Classifier, golden: Golden | None) -> None:
     make_folder(folder)
     expected: dict[str, list[float]] = {}
-    if pictures is not None and len(pictures):
-        probabilities = classifier.head.probabilities(classifier.extractor.engine.run(pictures))
-        for number, (picture, row) in enumerate(zip(pictures, probabilities, strict=True)):
+    if golden is not None:
+        probabilities = classifier.head.probabilities(golden.features)
+        for number, (picture, row) in enumerate(zip(golden.pictures, probabilities, strict=True)):
             file = io.BytesIO()
             Image.fromarray(picture).save(file, "PNG")
             write_atomic(folder / f"{number}.png", file.getvalue())

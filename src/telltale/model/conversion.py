@@ -48,7 +48,8 @@ def write_backbone(
 
     network.eval()
     state = {name: value.detach().cpu().float().numpy() for name, value in sorted(network.state_dict().items())}
-    weights = save({name: np.ascontiguousarray(value) for name, value in state.items()})
+    # `ascontiguousarray` alone would turn a single number into a list of one, which fits no network.
+    weights = save({name: np.ascontiguousarray(value).reshape(value.shape) for name, value in state.items()})
     weights_hash = sha256(weights).hex()
     folder = engine_folder(architecture, weights_hash, mean, std)
     found = open_backbone(folder)
@@ -76,9 +77,9 @@ def write_backbone(
         )
         write_json(temporary / "engine.json", "engine", FORMAT_VERSION, backbone.to_dict())
         write_manifest(temporary)
-        if folder.exists():
-            # A damaged one (a whole one was returned above), or one that another process has just put there.
-            shutil.rmtree(folder, ignore_errors=True)
+        if open_backbone(folder) is not None:
+            return backbone  # another process was faster, and what it wrote may be in use already
+        shutil.rmtree(folder, ignore_errors=True)
         try:
             os.replace(temporary, folder)
         except OSError:

@@ -6,6 +6,8 @@ kept by picture and results do not depend on the number of threads.
 """
 
 import threading
+from functools import cache
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -15,6 +17,11 @@ from telltale.device import cores
 from telltale.model.backbone import Backbone
 
 TORCH_BATCH: Final = {"cpu": 16, "cuda": 256}
+
+
+_FIRST_USE: Final = threading.Lock()
+"""OpenVINO's Python layer sets itself up on the first tensor, and two threads that come first at the same time wait for
+each other for ever (2026.4.1: one holds Python's lock, the other the guard of a C++ static)."""
 
 
 class Engine(Protocol):
@@ -32,11 +39,24 @@ def best_precision(backbone: Backbone, device: str) -> str:
     """`bf16` where this machine computes with it in hardware, else `f32`."""
     if device == "cuda":
         return "bf16"
-    if not backbone.converted:
-        return "f32"
-    import openvino
+    return "bf16" if backbone.converted and has_bf16() else "f32"
 
-    return "bf16" if "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "f32"
+
+@cache
+def has_bf16() -> bool:
+    """Does the processor multiply bfloat16 in hardware (AVX-512 BF16, AMX, or Arm's BF16)?
+
+    Linux says so in /proc/cpuinfo; elsewhere OpenVINO is asked, whose import takes 0.2 s.
+    """
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        import openvino
+
+        return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    lines = (line.partition(":") for line in text.splitlines())
+    flags = next((words.split() for name, _, words in lines if name.strip() in ("flags", "Features")), [])
+    return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(flags))
 
 
 def open_engine(backbone: Backbone, *, device: str = "cpu", precision: str = "f32", threads: int = 0) -> Engine:
@@ -66,6 +86,8 @@ class _OpenVinoEngine:
         self._shape = tuple(shape)
         self._dimension = backbone.dimension
         self._mine = threading.local()
+        with _FIRST_USE:
+            self._infer(np.zeros(self._shape, np.uint8))
 
     def run(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         features = np.empty((len(pictures), self._dimension), np.float32)
@@ -98,6 +120,7 @@ class _TorchEngine:
         network.load_state_dict(load_file(backbone.folder / "backbone.safetensors"))
         network.eval().to(device).to(memory_format=torch.channels_last)
         self.precision, self.batch = precision, TORCH_BATCH[device]
+        self._dimension = backbone.dimension
         self._network, self._device, self._torch = network, device, torch
         mean, std = np.array(backbone.mean, np.float32), np.array(backbone.std, np.float32)
         self._scale = torch.from_numpy(1 / (255 * std)).to(device).reshape(1, 3, 1, 1)
@@ -106,7 +129,7 @@ class _TorchEngine:
 
     def run(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         parts = [self._infer(pictures[at : at + self.batch]) for at in range(0, len(pictures), self.batch)]
-        return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+        return np.concatenate(parts) if parts else np.zeros((0, self._dimension), np.float32)
 
     def _infer(self, part: NDArray[np.uint8]) -> Any:
         torch = self._torch

@@ -249,5 +249,5 @@ def _changed(path: str, why: str) -> DataError:
 def _empty(count: int, width: int) -> NDArray[np.float32]:
     if count * width * 4 <= _IN_MEMORY_BYTES:
         return np.empty((count, width), np.float32)
-    file = tempfile.TemporaryFile(dir=cache_folder("features"))
-    return np.memmap(file, np.float32, "w+", shape=(count, width))
+    with tempfile.TemporaryFile(dir=cache_folder("features")) as file:  # it lives as long as it is mapped
+        return np.memmap(file, np.float32, "w+", shape=(count, width))

@@ -1,6 +1,13 @@
 """Names to networks: the only file that knows timm. Imports torch and timm where they are needed."""
 
+import contextlib
 import json
+import os
+import ssl
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -42,7 +49,9 @@ def create_backbone(architecture: Architecture) -> "torch.nn.Module":
         from telltale.model.cnn import PlainCNN
 
         return PlainCNN(0, architecture.size)
-    return _create(architecture.name, options, architecture.size, pretrained=False)
+    # It may come from a stranger's bundle.
+    _check_options(options)
+    return _create(_known(architecture.name), options, architecture.size, pretrained=False)
 
 
 def create_network(model: str, classes: int, size: int) -> "tuple[torch.nn.Module, Architecture]":
@@ -52,7 +61,8 @@ def create_network(model: str, classes: int, size: int) -> "tuple[torch.nn.Modul
 
         size = size or 160
         return PlainCNN(classes, size), Architecture(PLAIN, (), size)
-    size = size or pretrained_facts(_known(model))["size"]
+    facts = pretrained_facts(_known(model))
+    size = size or facts["size"]
     return _create(model, {}, size, pretrained=False, classes=classes), Architecture(model, (), size)
 
 
@@ -79,11 +89,8 @@ def load_pretrained(request: Request) -> "tuple[torch.nn.Module, Architecture, t
         architecture, facts = request.architecture, pretrained_facts("") | {"mean": request.mean, "std": request.std}
     else:
         facts = pretrained_facts(_known(request.model)) if request.model != PLAIN else pretrained_facts("")
-        for name in ("mean", "std"):
-            if name in metadata:
-                facts[name] = tuple(float(part) for part in metadata[name].split(","))
-        size = request.size or int(metadata.get("size", facts["size"]))
-        architecture = Architecture(request.model, _options(metadata), size)
+        facts |= _facts(metadata)
+        architecture = Architecture(request.model, _options(metadata), request.size or facts["size"])
     network = create_backbone(architecture)
     _load(network, state, request)
     return network, architecture, facts["mean"], facts["std"]
@@ -102,9 +109,10 @@ def read_weights(path: Path, prefix: str = "") -> "tuple[dict[str, torch.Tensor]
             state, metadata = torch.load(path, map_location="cpu", weights_only=True), {}
             for outer in ("state_dict", "model"):
                 state = state[outer] if isinstance(state.get(outer), dict) else state
+        state = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
     except Exception as error:  # torch and safetensors raise many kinds for damaged or hostile files
         raise ModelError(
-            f"The weights file {str(path)!r} cannot be read ({str(error).splitlines()[0][:120]}).",
+            f"The weights file {str(path)!r} cannot be read ({_first_line(error)}).",
             expected="Tensors only: .safetensors, or .pth as torch.save writes a state_dict.",
             do="Download or save the file again; convert it to .safetensors if it holds other objects.",
         ) from error
@@ -116,6 +124,8 @@ def read_weights(path: Path, prefix: str = "") -> "tuple[dict[str, torch.Tensor]
 def _load(network: "torch.nn.Module", state: "dict[str, torch.Tensor]", request: Request) -> None:
     """Load what the backbone needs; the file may hold a head too, but nothing may be missing or of another shape."""
     wanted = network.state_dict()
+    if any(name in state and state[name].shape != wanted[name].shape for name in wanted):
+        state = _adapt(state, network)
     missing = [name for name in wanted if name not in state and not name.endswith("num_batches_tracked")]
     wrong = [name for name in wanted if name in state and state[name].shape != wanted[name].shape]
     if missing or wrong:
@@ -129,6 +139,15 @@ def _load(network: "torch.nn.Module", state: "dict[str, torch.Tensor]", request:
     network.load_state_dict({name: state[name] for name in wanted if name in state}, strict=False)
 
 
+def _adapt(state: "dict[str, torch.Tensor]", network: "torch.nn.Module") -> "dict[str, torch.Tensor]":
+    """`state` as timm fits it to another input size: a transformer's position embedding is resampled."""
+    adapt = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
+    try:
+        return adapt(dict(state), network) if adapt else state
+    except Exception:  # weights of another network altogether: what does not fit is said by the caller
+        return state
+
+
 def _load_from_hub(request: Request) -> "tuple[torch.nn.Module, Architecture, tuple[float, ...], tuple[float, ...]]":
     if request.model == PLAIN:
         raise ModelError(
@@ -139,17 +158,47 @@ def _load_from_hub(request: Request) -> "tuple[torch.nn.Module, Architecture, tu
     name = _known(request.model)
     facts = pretrained_facts(name)
     size = request.size or facts["size"]
+    silence = _find_silence()
     try:
-        network = _create(name, {}, size, pretrained=True)
-    except (
-        Exception
-    ) as error:  # no network, a proxy's page, a full disk, no such file: the hub's client raises many kinds
+        with _offline(bool(silence)):  # what was fetched before is found without asking
+            network = _create(name, {}, size, pretrained=True)
+    except Exception as error:  # a proxy's page, a full disk, no such file: the hub's client raises many kinds
         raise ModelError(
-            f"The pretrained weights of {name!r} could not be had from the hub ({_first_line(error)}).",
+            f"The pretrained weights of {name!r} could not be had from the hub ({silence or _first_line(error)}).",
             expected="A connection to the hub that timm uses, or a file on this machine.",
             do=f"Three ways out: --weights FILE, {name}.safetensors in a folder TELLTALE_WEIGHTS, or --fit scratch.",
         ) from error
     return network, Architecture(name, (), size), facts["mean"], facts["std"]
+
+
+def _find_silence() -> str:
+    """Why the hub cannot be reached, empty where it answers: its own client tries for 46 s before it says so."""
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE or os.environ.get("ALL_PROXY") or os.environ.get("all_proxy"):
+        return ""
+    try:
+        urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=10).close()
+    except urllib.error.URLError as error:
+        # An error page is an answer; certificates are the client's own business.
+        if not isinstance(error, urllib.error.HTTPError) and not isinstance(error.reason, ssl.SSLError):
+            return f"{constants.ENDPOINT} does not answer: {error.reason}"
+    except OSError as error:
+        return f"{constants.ENDPOINT} does not answer: {error}"
+    return ""
+
+
+@contextlib.contextmanager
+def _offline(wanted: bool) -> Iterator[None]:
+    """Inside the block the hub's client looks into its cache only."""
+    from huggingface_hub import constants
+
+    before = constants.HF_HUB_OFFLINE
+    constants.HF_HUB_OFFLINE = before or wanted
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = before
 
 
 def _create(
@@ -201,28 +250,58 @@ def pretrained_facts(name: str) -> dict[str, Any]:
     return {"size": int(config.input_size[-1]), "mean": tuple(config.mean), "std": tuple(config.std)}
 
 
+def _facts(metadata: dict[str, str]) -> dict[str, Any]:
+    """`size`, `mean` and `std` where a weights file's metadata say them.
+
+    >>> _facts({"size": "96", "mean": "0.5,0.5,0.5", "bn_eps": "0.001"})
+    {'size': 96, 'mean': (0.5, 0.5, 0.5)}
+    """
+    found: dict[str, Any] = {}
+    for name in ("size", "mean", "std"):
+        if name not in metadata:
+            continue
+        try:
+            numbers = tuple(float(part) for part in metadata[name].split(","))
+        except ValueError:
+            numbers = ()
+        if len(numbers) != (1 if name == "size" else 3):
+            raise ModelError(
+                f"The weights file's metadata set {name!r} to {metadata[name]!r}.",
+                expected="One number of pixels for size, three numbers with commas for mean and std.",
+                do="Correct the metadata, or use another weights file.",
+            )
+        found[name] = int(numbers[0]) if name == "size" else numbers
+    return found
+
+
 def _options(metadata: dict[str, str]) -> tuple[tuple[str, Scalar], ...]:
     """Constructor arguments in a weights file's metadata: numbers and truth values where they look like such.
 
     >>> _options({"bn_eps": "0.001", "pad_type": "same", "mean": "0.5,0.5,0.5"})
     (('bn_eps', 0.001), ('pad_type', 'same'))
     """
-    options: list[tuple[str, Scalar]] = []
-    for name, text in sorted(metadata.items()):
-        if name in _NOT_OPTIONS:
-            continue
+    texts = {name: text for name, text in sorted(metadata.items()) if name not in _NOT_OPTIONS}
+    _check_options(texts)
+    return tuple((name, _parse(text)) for name, text in texts.items())
+
+
+def _check_options(names: Iterable[str]) -> None:
+    """Raise `ModelError` at the first that is no argument that shapes a network."""
+    for name in names:
         if name in _RESERVED or not name.isidentifier():
             raise ModelError(
                 f"The weights file's metadata set {name!r}.",
                 expected="Arguments that shape the network, such as bn_eps.",
                 do="Use a weights file from a source that you trust.",
             )
-        try:
-            value = json.loads(text)
-        except ValueError:
-            value = text
-        options.append((name, value if isinstance(value, str | int | float | bool) else text))
-    return tuple(options)
+
+
+def _parse(text: str) -> Scalar:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, str | int | float | bool) else text
 
 
 def _first_line(error: Exception) -> str:

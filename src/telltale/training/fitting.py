@@ -6,7 +6,6 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from telltale.batches.preprocess import Preprocess
 from telltale.data.decoding import decode
@@ -14,9 +13,9 @@ from telltale.data.splits import Splits
 from telltale.device import choose_device
 from telltale.files import timestamp, write_json
 from telltale.model.backbone import request_backbone
-from telltale.model.bundle import save
+from telltale.model.bundle import Golden, save
 from telltale.model.classifier import Classifier
-from telltale.model.features import Extractor
+from telltale.model.features import Extractor, features
 from telltale.progress import Tell, silent
 from telltale.training.probe import fit_probe
 from telltale.training.recipe import Recipe
@@ -103,11 +102,11 @@ def _facts(splits: Splits, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _golden(splits: Splits, extractor: Extractor) -> NDArray[np.uint8]:
+def _golden(splits: Splits, extractor: Extractor) -> Golden:
     part = splits.validation
-    rows = range(0, len(part), max(1, len(part) // GOLDEN))[:GOLDEN]
-    squares = [extractor.preprocess.apply(decode(part.store.read(part.paths[row])).pixels) for row in rows]
-    return np.stack(squares)
+    sample = part.take(np.arange(0, len(part), max(1, len(part) // GOLDEN))[:GOLDEN])
+    squares = [extractor.preprocess.apply(decode(sample.store.read(path)).pixels) for path in sample.paths]
+    return Golden(np.stack(squares), features(sample, extractor))
 
 
 def _card(classifier: Classifier, splits: Splits) -> str:

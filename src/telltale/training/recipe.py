@@ -1,5 +1,7 @@
 """`Recipe`: every setting of a training, documented, checked, and saved with the run."""
 
+import json
+import math
 import tomllib
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -45,7 +47,7 @@ class Recipe:
     """Share of pictures for the test where the source names none."""
     precision: str = "auto"
     """Of the frozen backbone: `f32`, `bf16`, or `auto`: bf16 where the processor has it and the answers stay."""
-    epochs: int = 60
+    epochs: int = 30
     """Scratch: passes over the training pictures, at most."""
     batch_size: int = 32
     """Scratch: pictures per step."""
@@ -69,7 +71,7 @@ class Recipe:
         for name in ("patience", "seed", "weight_decay"):
             _check(name, getattr(self, name), getattr(self, name) >= 0, "A number of at least 0.")
         _check("img_size", self.img_size, self.img_size == 0 or 8 <= self.img_size <= 4096, "0, or 8 to 4096 pixels.")
-        _check("lr", self.lr, self.lr > 0, "A number above 0.")
+        _check("lr", self.lr, 0 < self.lr < math.inf, "A number above 0.")
         for name in ("val_split", "test_split"):
             _check(name, getattr(self, name), 0 < getattr(self, name) < 0.9, "A share between 0 and 0.9.")
         shares = self.val_split + self.test_split
@@ -107,7 +109,7 @@ class Recipe:
             ) from error
         for name, value in values.items():
             kind = _kind(name)
-            if not isinstance(value, kind) and not (kind is float and isinstance(value, int)):
+            if type(value) is not kind and not (kind is float and type(value) is int):
                 _check(name, value, False, f"A value of type {kind.__name__}.")
         return cls(**values)
 
@@ -154,5 +156,6 @@ def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        # JSON's escapes are among TOML's; TOML wants one more character escaped.
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return repr(value)

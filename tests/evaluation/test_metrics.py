@@ -1,0 +1,203 @@
+"""Every figure equals scikit-learn's, every interval covers the truth, and the cost stays small."""
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+from scipy.stats import binomtest
+from sklearn import metrics as reference
+
+from telltale.evaluation import metrics
+
+
+@st.composite
+def predictions(draw):
+    """Labels and probabilities, often with ties, absent classes and classes that are never said."""
+    classes = draw(st.integers(2, 9))
+    images = draw(st.integers(1, 40))
+    generator = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    used = draw(st.integers(1, classes))
+    labels = generator.permutation(classes)[:used][generator.integers(0, used, images)]
+    probabilities = generator.integers(0, draw(st.sampled_from([2, 5, 10**6])), (images, classes)).astype(float)
+    if draw(st.booleans()):
+        probabilities[:, generator.integers(classes)] = 0
+    probabilities[np.arange(images), generator.integers(0, classes, images)] += 1
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    return labels, probabilities.astype(draw(st.sampled_from([np.float32, np.float64])))
+
+
+def figures(labels, probabilities):
+    counts = metrics.count(metrics.confusion_matrix(labels, probabilities))
+    draws = metrics.resample(metrics.confusion_matrix(labels, probabilities))
+    return counts, metrics.balanced_accuracy(counts, draws), metrics.macro_f1(counts, draws)
+
+
+@settings(max_examples=60, deadline=None)
+@given(predictions())
+@pytest.mark.filterwarnings("ignore:y_pred contains classes not in y_true", "ignore:A single label was found")
+def test_figures_equal_scikit_learn(case):
+    labels, probabilities = case
+    classes, said = list(range(probabilities.shape[1])), probabilities.argmax(axis=1)
+    counts, balanced, macro = figures(labels, probabilities)
+    expected = reference.confusion_matrix(labels, said, labels=classes)
+    assert metrics.confusion_matrix(labels, probabilities).tolist() == expected.tolist()
+    per_class = reference.precision_recall_fscore_support(labels, said, labels=classes, zero_division=0)
+    for ours, theirs in zip(
+        (metrics.precision(counts), metrics.recall(counts), metrics.f1(counts)), per_class[:3], strict=True
+    ):
+        assert ours == pytest.approx(theirs)
+    assert counts.support.tolist() == per_class[3].tolist()
+    assert metrics.accuracy(counts).value == pytest.approx(reference.accuracy_score(labels, said))
+    assert balanced.value == pytest.approx(reference.balanced_accuracy_score(labels, said))
+    present = sorted(set(labels.tolist()))
+    expected = reference.f1_score(labels, said, labels=present, average="macro", zero_division=0)
+    assert macro.value == pytest.approx(expected)
+    expected = reference.log_loss(labels, probabilities, labels=classes)
+    assert metrics.log_loss(metrics.log_losses(labels, probabilities)).value == pytest.approx(expected, rel=1e-5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(predictions(), st.integers(1, 6))
+@pytest.mark.filterwarnings("ignore:'k'")
+def test_top_k_equals_scikit_learn(case, k):
+    labels, probabilities = case
+    classes = probabilities.shape[1]
+    ours = metrics.top_k_accuracy(labels, probabilities, k).value
+    if classes > 2:  # scikit-learn breaks ties towards the last class, we towards the first as argmax does: mirrored
+        mirrored = probabilities[:, ::-1]
+        theirs = reference.top_k_accuracy_score(classes - 1 - labels, mirrored, k=k, labels=list(range(classes)))
+        assert ours == pytest.approx(theirs)
+    if k == 1:
+        assert ours == pytest.approx((probabilities.argmax(axis=1) == labels).mean())
+
+
+@settings(max_examples=60, deadline=None)
+@given(predictions())
+def test_intervals_hold_their_value_and_stay_in_range(case):
+    labels, probabilities = case
+    counts, *means = figures(labels, probabilities)
+    shares = [*metrics.f1_intervals(counts), *metrics.wilson(counts.hits, counts.said), metrics.accuracy(counts)]
+    for one in [*shares, *means, metrics.top_k_accuracy(labels, probabilities, 2)]:
+        assert 0 <= one.low <= one.value + 1e-12
+        assert one.value - 1e-12 <= one.high <= 1
+
+
+@pytest.mark.parametrize(("hits", "total"), [(0, 1), (1, 1), (0, 20), (1, 29), (15, 148), (81, 263), (20, 20)])
+def test_wilson_equals_scipy(hits, total):
+    ours = metrics.wilson(np.array([hits]), np.array([total]))[0]
+    theirs = binomtest(hits, total).proportion_ci(method="wilson")
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-9)
+
+
+def test_wilson_of_nothing_knows_nothing():
+    assert metrics.wilson(np.array([0]), np.array([0])) == [metrics.Interval(0.0, 0.0, 1.0)]
+
+
+def test_empty_set_gives_zeros_that_admit_ignorance():
+    labels, probabilities = np.empty(0, np.int64), np.empty((0, 3))
+    counts, balanced, macro = figures(labels, probabilities)
+    nothing = metrics.Interval(0.0, 0.0, 1.0)
+    assert [metrics.accuracy(counts), balanced, macro, *metrics.f1_intervals(counts)] == [nothing] * 6
+    assert metrics.top_k_accuracy(labels, probabilities) == nothing
+    loss = metrics.log_loss(metrics.log_losses(labels, probabilities))
+    assert (loss.value, loss.low, round(loss.high, 2)) == (0.0, 0.0, 36.04)
+
+
+def test_one_image_leaves_nearly_everything_open():
+    counts, balanced, macro = figures(np.array([1]), np.array([[0.2, 0.8]]))
+    for one in (metrics.accuracy(counts), balanced, macro):
+        assert one.value == 1.0
+        assert one.low < 0.4
+    loss = metrics.log_loss(metrics.log_losses(np.array([1]), np.array([[0.2, 0.8]])))
+    assert (loss.value, loss.low, round(loss.high)) == (pytest.approx(-np.log(0.8)), 0.0, 36)
+
+
+def test_a_faultless_score_is_not_certain():
+    counts, balanced, macro = figures(np.arange(40) % 2, np.eye(2)[np.arange(40) % 2])
+    for one in (balanced, macro, *metrics.f1_intervals(counts)):
+        assert one.high == 1.0
+        assert 0.8 < one.low < 0.97
+
+
+def test_tiny_class_widens_balanced_accuracy():
+    labels = np.array([0] * 200 + [1] * 3)
+    probabilities = np.eye(2)[np.where(np.arange(203) < 100, 1, labels)]
+    _, balanced, _ = figures(labels, probabilities)
+    assert balanced.value == pytest.approx(0.75)
+    assert balanced.low < 0.55
+
+
+@pytest.mark.parametrize(
+    ("shares", "recalls", "images"),
+    [([0.5, 0.5], [0.97, 0.95], 250), ([0.9, 0.1], [0.95, 0.7], 300), ([0.05] * 20, [0.8] * 20, 300)],
+    ids=["balanced", "rare class", "many classes"],
+)
+def test_intervals_cover_the_truth(shares, recalls, images):
+    """Of 150 repeated experiments at least 85 % cover (95 % are promised; chance and few classes cost some)."""
+    shares, recalls, classes = np.array(shares), np.array(recalls), len(shares)
+    wrong = (1 - recalls)[:, None] * (1 - np.eye(classes)) / (classes - 1)
+    cells = shares[:, None] * (np.diag(recalls) + wrong)
+    f1 = 2 * np.diag(cells) / (shares + cells.sum(axis=0))
+    truth = [np.diag(cells).sum(), recalls.mean(), f1.mean(), f1[0]]
+    generator, covered = np.random.default_rng(0), np.zeros(4)
+    for trial in range(150):
+        confusion = generator.multinomial(images, cells.ravel()).reshape(classes, classes)
+        counts, draws = metrics.count(confusion), metrics.resample(confusion, trial)
+        found = [
+            metrics.accuracy(counts),
+            metrics.balanced_accuracy(counts, draws),
+            metrics.macro_f1(counts, draws),
+            metrics.f1_intervals(counts)[0],
+        ]
+        covered += [one.low <= true <= one.high for one, true in zip(found, truth, strict=True)]
+    assert (covered / 150).min() >= 0.85
+
+
+def test_cells_resample_like_images():
+    """The spread of balanced accuracy over resampled cells is that over resampled pictures."""
+    generator = np.random.default_rng(0)
+    labels = generator.integers(0, 3, 300)
+    said = np.where(generator.random(300) < 0.7, labels, generator.integers(0, 3, 300))
+    draws = metrics.resample(metrics.confusion_matrix(labels, np.eye(3)[said]))
+    by_cells = metrics.mean_of_present(metrics.recall(draws), draws.support)
+    chosen = generator.integers(0, 300, (1000, 300))
+    by_images = [reference.balanced_accuracy_score(labels[rows], said[rows]) for rows in chosen[:300]]
+    assert by_cells.mean() == pytest.approx(np.mean(by_images), abs=0.006)
+    assert by_cells.std() == pytest.approx(np.std(by_images), rel=0.15)
+
+
+def test_draws_are_whole_sets_and_seeded():
+    confusion = np.array([[5, 0, 2], [0, 0, 0], [1, 0, 3]])
+    draws = metrics.resample(confusion, 3)
+    assert draws.support.shape == (metrics.RESAMPLES, 3)
+    assert set(draws.support.sum(axis=1)) == set(draws.said.sum(axis=1)) == {11}
+    assert not draws.support[:, 1].any()
+    assert (draws.hits <= draws.support).all()
+    assert np.array_equal(draws.hits, metrics.resample(confusion, 3).hits)
+    assert not np.array_equal(draws.hits, metrics.resample(confusion, 4).hits)
+
+
+def test_log_loss_intervals_agree_on_both_sides_of_the_limit():
+    losses = np.random.default_rng(0).exponential(size=metrics.NORMAL_ABOVE + 1)
+    resampled, normal = metrics.log_loss(losses[:-1]), metrics.log_loss(losses)
+    assert (resampled.low, resampled.high) == pytest.approx((normal.low, normal.high), abs=0.003)
+
+
+def test_log_loss_is_clipped_by_the_type():
+    wrong = np.array([[1.0, 0.0]])
+    assert metrics.log_losses(np.array([1]), wrong)[0] == pytest.approx(36.04, abs=0.01)
+    assert metrics.log_losses(np.array([1]), wrong.astype(np.float32))[0] == pytest.approx(15.94, abs=0.01)
+
+
+def test_scoring_small_sets_is_quick():
+    generator = np.random.default_rng(0)
+    labels, probabilities = generator.integers(0, 2, 250), generator.dirichlet([1, 1], 250)
+
+    def seconds():
+        start = time.perf_counter()
+        figures(labels, probabilities)
+        metrics.log_loss(metrics.log_losses(labels, probabilities))
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(5)) < 0.03

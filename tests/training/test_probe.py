@@ -1,0 +1,73 @@
+"""The probe keeps bf16 only where it answers like f32, and says what it tried."""
+
+from dataclasses import replace
+
+import pytest
+
+from telltale.batches.preprocess import Preprocess
+from telltale.data.index import scan
+from telltale.data.splits import split
+from telltale.device import has_bf16
+from telltale.model.features import Extractor, features
+from telltale.progress import Note, silent
+from telltale.training import probe as module
+from telltale.training.probe import fit_probe
+
+SIDE = 64
+
+
+@pytest.fixture
+def splits(pictures):
+    return split(scan(pictures))
+
+
+@pytest.fixture
+def extractor(backbone) -> Extractor:
+    return Extractor(backbone, Preprocess(SIDE, "crop", backbone.mean, backbone.std), "f32")
+
+
+@pytest.mark.parametrize("precision", ["f32", "bf16"])
+def test_a_given_precision_is_used_without_a_gate(splits, extractor, precision):
+    if precision == "bf16" and not has_bf16():
+        pytest.skip("needs a processor with bf16")
+    found = fit_probe(splits, replace(extractor, precision=precision), tell=silent)
+    assert found.extractor.arithmetic == precision
+    assert "precision_gate" not in found.facts
+    assert str(found.facts["penalty"]) in found.facts["tried"]
+    assert found.losses["val_loss"] == pytest.approx(min(found.facts["tried"].values()), abs=1e-6)
+    right = found.head.probabilities(features(splits.test, found.extractor)).argmax(1) == splits.test.codes
+    assert right.mean() > 0.7, "colours are easy"
+
+
+def test_auto_compares_both(splits, extractor):
+    if not has_bf16():
+        pytest.skip("needs a processor with bf16")
+    found = fit_probe(splits, replace(extractor, precision="auto"), tell=silent)
+    gate = found.facts["precision_gate"]
+    assert gate["passed"]
+    assert gate["pictures"] == len(splits.validation)
+    assert gate["mean_difference"] <= module.GATE_DIFFERENCE
+    assert abs(gate["right_bf16"] - gate["right_f32"]) <= 1
+    assert found.extractor.arithmetic == "bf16"
+
+
+def test_where_bf16_answers_otherwise_f32_is_used(splits, extractor, monkeypatch):
+    if not has_bf16():
+        pytest.skip("needs a processor with bf16")
+    monkeypatch.setattr(module, "GATE_DIFFERENCE", 0.0)
+    told = []
+    found = fit_probe(splits, replace(extractor, precision="auto"), tell=told.append)
+    assert not found.facts["precision_gate"]["passed"]
+    assert found.extractor.precision == "f32"
+    notes = [one for one in told if isinstance(one, Note)]
+    assert len(notes) == 1
+    assert notes[0].warning
+    assert notes[0].text.startswith("bf16 changes the answers of this network")
+    exact = fit_probe(splits, extractor, tell=silent)
+    assert (found.head.weight == exact.head.weight).all()
+
+
+def test_auto_without_bf16_is_f32(splits, extractor):
+    plain = replace(extractor, backbone=replace(extractor.backbone, converted=False), precision="auto")
+    assert plain.arithmetic == "f32"
+    assert "precision_gate" not in fit_probe(splits, plain, tell=silent).facts

@@ -1,0 +1,76 @@
+"""A run folder is new, never somebody else's, and its table of epochs is whole after every epoch."""
+
+import pytest
+
+from telltale.errors import BundleError, OutputError
+from telltale.training.recipe import Recipe
+from telltale.training.run import COLUMNS, create_run, open_run
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_names_count_up(tmp_path):
+    assert [create_run("pets").name for _ in range(3)] == ["pets", "pets-2", "pets-3"]
+    (tmp_path / "runs" / "pets-2").rmdir()
+    assert create_run("pets").name == "pets-2"
+    assert str(create_run("birds")) == "runs/birds"
+
+
+def test_a_file_of_that_name_is_passed_over(tmp_path):
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "pets").write_text("x")
+    assert create_run("pets").name == "pets-2"
+    assert (tmp_path / "runs" / "pets").read_text() == "x"
+
+
+def test_the_output_folder_is_made_with_its_parents(tmp_path):
+    run = create_run("pets", tmp_path / "a" / "b")
+    assert run.folder.is_dir()
+    assert create_run("pets", run.folder).folder == run.folder, "empty: nothing there can be lost"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_output_that_holds_something_is_left_alone(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "photo.jpg").write_text("x")
+    with pytest.raises(OutputError, match=r"The folder '.*mine' is not empty\. A new or an empty folder"):
+        create_run("pets", tmp_path / "mine")
+    assert (tmp_path / "mine" / "photo.jpg").read_text() == "x"
+
+
+@pytest.mark.parametrize("output", ["file", "file/below", None])
+def test_a_file_in_the_way_is_explained(tmp_path, output):
+    (tmp_path / ("runs" if output is None else "file")).write_text("x")
+    with pytest.raises(OutputError, match=r"cannot be written: a file stands where a folder is needed"):
+        create_run("pets", output)
+
+
+def test_every_epoch_becomes_a_row():
+    run = create_run("pets")
+    assert run.history == []
+    first = {"epoch": 1, "train_loss": 1.25, "val_loss": 1 / 3, "val_accuracy": 0.5, "lr": 1e-05}
+    run.record(first | {"seconds": 3.0})
+    run.record(first | {"epoch": 2})
+    text = (run.folder / "results.csv").read_text()
+    assert text.splitlines() == [
+        "epoch,train_loss,val_loss,val_accuracy,lr",
+        "1,1.25,0.3333333333333333,0.5,1e-05",
+        "2,1.25,0.3333333333333333,0.5,1e-05",
+    ]
+    assert run.history == [first, first | {"epoch": 2}]
+    assert tuple(run.history[0]) == COLUMNS
+    assert [path.name for path in run.folder.iterdir()] == ["results.csv"]
+
+
+def test_a_run_is_opened_again():
+    run = create_run("pets")
+    with pytest.raises(BundleError, match=r"'runs/pets' is not a run folder\. A folder with recipe.toml"):
+        open_run(run.folder)
+    Recipe(model="cnn").save(run.folder / "recipe.toml")
+    assert open_run("runs/pets") == run
+    assert open_run(run.folder).recipe == Recipe(model="cnn")
+    assert run.bundle == run.folder / "model.telltale"
+    assert run.weights == run.folder / "weights"
