@@ -106,7 +106,7 @@ def compare_functions(data):
     import numpy as np
     from PIL import Image
 
-    from telltale.batches.preprocess import shrink
+    from telltale.batches.preprocess import Preprocess
     from telltale.data.decoding import decode
     from telltale.data.source import open_source
 
@@ -118,7 +118,8 @@ def compare_functions(data):
     rows = {
         "decode (ours: simplejpeg, Pillow where needed)": (decode, files),
         "decode, Pillow": (lambda one: np.asarray(Image.open(io.BytesIO(one)).convert("RGB")), files),
-        "resize to 224 x 224, ours: blocks, then bilinear": (lambda one: shrink(one, *square), pictures),
+        "prepare for 224, ours: crop (blocks, then bilinear)": (Preprocess(224).apply, pictures),
+        "prepare for 224, ours: squash": (Preprocess(224, "squash").apply, pictures),
         "resize, OpenCV area": (lambda one: cv2.resize(one, square, interpolation=cv2.INTER_AREA), pictures),
         "resize, Pillow bilinear": (lambda one: one.resize(square, Image.Resampling.BILINEAR), images),
         "resize, Pillow bicubic": (lambda one: one.resize(square, Image.Resampling.BICUBIC), images),

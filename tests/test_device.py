@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from telltale.device import DEVICES, choose_device, cores, has_bf16
+from telltale.device import DEVICES, choose_device, cores
 from telltale.errors import RecipeError
 
 
@@ -22,12 +22,6 @@ def test_cores_follow_the_affinity():
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
     assert answer.stdout.strip() == "1"
-
-
-def test_bf16_is_found_as_openvino_finds_it():
-    import openvino
-
-    assert has_bf16() == ("BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
 def test_cpu_is_cpu():

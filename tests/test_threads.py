@@ -51,11 +51,10 @@ def test_the_first_error_is_raised_in_its_place_and_ends_the_work():
             raise ValueError("the fifth")
         return number
 
-    seen = []
+    results = map_in_order(work, range(1000), threads=2)
+    assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
     with pytest.raises(ValueError, match="the fifth"):
-        for number in map_in_order(work, range(1000), threads=2):
-            seen.append(number)
-    assert seen == [0, 1, 2, 3, 4]
+        next(results)
     assert max(worked) < 20
 
 

@@ -16,7 +16,7 @@ from hypothesis import given, settings, strategies as st
 from PIL import Image, ImageOps
 
 import telltale.data.decoding
-from telltale.data.decoding import FORMATS, MAX_PIXELS, REASONS, decode
+from telltale.data.decoding import FORMATS, MAX_PIXELS, REASONS, Picture, decode
 from telltale.errors import ImageError
 
 ORIENTATION = 0x0112
@@ -272,7 +272,7 @@ REFUSED = {
     "text": (b"hello, I am a text", "not an image", "first bytes 68 65 6c"),
     "zeros": (bytes(100), "not an image", "Not a picture in a known format"),
     "start of a jpeg": (b"\xff\xd8\xff", "not an image", "first bytes ff d8 ff"),
-    "start of a png": (b"\x89PNG\r\n\x1a\n", "truncated", "ends too early"),
+    "start of a png": (b"\x89PNG\r\n\x1a\n", "not an image", "first bytes 89 50 4e 47"),
 }
 
 
@@ -351,6 +351,15 @@ def test_a_file_that_is_too_long_is_not_looked_at(monkeypatch):
 
 # --- damage
 
+
+def try_decode(data):
+    """The picture, or the reason why there is none."""
+    try:
+        return decode(data, max_pixels=1_000_000)
+    except ImageError as error:
+        return REASONS[error.reason]
+
+
 EXIF = Image.Exif()
 EXIF[ORIENTATION] = 6
 WHOLE = {
@@ -377,11 +386,8 @@ PIXELS = {name: decode(data).pixels for name, data in WHOLE.items()}
 @settings(max_examples=250, deadline=None)
 @given(name=st.sampled_from(sorted(WHOLE)), share=st.floats(0, 1, exclude_max=True))
 def test_a_file_cut_anywhere_gives_all_of_its_pixels_or_none(name, share):
-    try:
-        found = decode(WHOLE[name][: int(share * len(WHOLE[name]))])
-    except ImageError as error:
-        assert error.reason in REASONS
-    else:
+    found = try_decode(WHOLE[name][: int(share * len(WHOLE[name]))])
+    if isinstance(found, Picture):
         np.testing.assert_array_equal(found.pixels, PIXELS[name])
 
 
@@ -391,11 +397,8 @@ def test_a_file_with_other_bytes_is_a_whole_picture_or_an_image_error(name, data
     changed = bytearray(WHOLE[name])
     for place in data.draw(st.lists(st.integers(0, len(changed) - 1), min_size=1, max_size=4)):
         changed[place] = data.draw(st.integers(0, 255))
-    try:
-        found = decode(bytes(changed), max_pixels=1_000_000)
-    except ImageError as error:
-        assert error.reason in REASONS and error.detail
-    else:
+    found = try_decode(bytes(changed))
+    if isinstance(found, Picture):
         assert found.pixels.shape == (found.height, found.width, 3) and found.pixels.dtype == np.uint8
 
 

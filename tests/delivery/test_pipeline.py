@@ -89,11 +89,10 @@ def only(pictures, *names: str):
     [
         (lambda folder: only(folder), PROBE, SourceError, "There are no pictures in"),
         (lambda folder: only(folder, "red"), PROBE, DataError, "only one class: 'red'"),
-        (lambda folder: None, Recipe(model="test_eficientnet"), ModelError, "No model named 'test_eficientnet'"),
         (lambda folder: None, Recipe(model="cnn", img_size=8, epochs=1), ModelError, "8 pixels are too few"),
         (lambda folder: None, Recipe(model="nocnn", img_size=64, fit="scratch"), ModelError, "No model named 'nocnn'"),
     ],
-    ids=["no pictures", "one class", "unknown network", "too small", "unknown network from nothing"],
+    ids=["no pictures", "one class", "too small", "unknown network from nothing"],
 )
 def test_what_cannot_be_trained_leaves_no_folder(pictures, tmp_path, spoil, recipe, error, words):
     spoil(pictures)

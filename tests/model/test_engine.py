@@ -6,8 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from telltale.device import has_bf16
-from telltale.model.engine import best_precision, open_engine
+from telltale.model.engine import best_precision, has_bf16, open_engine
 
 SIDE = 64
 

@@ -7,7 +7,7 @@ import pytest
 from telltale.batches.preprocess import Preprocess
 from telltale.data.index import scan
 from telltale.data.splits import split
-from telltale.device import has_bf16
+from telltale.model.engine import has_bf16
 from telltale.model.features import Extractor, features
 from telltale.progress import Note, silent
 from telltale.training import probe as module

@@ -30,7 +30,7 @@ class Preprocess:
     size: int = 224
     """Height and width of the input, in pixels."""
     resize: str = "crop"
-    """`crop`: shorter side to `size`, middle square; `squash`: both sides; `pad`: longer side, grey around."""
+    """`crop`: the middle square; `squash`: all of it, whatever its shape; `pad`: all of it, grey around."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     """Subtracted from pixels / 255, per channel."""
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
@@ -53,15 +53,15 @@ class Preprocess:
         height, width = pixels.shape[:2]
         if self.resize == "squash":
             return shrink(pixels, self.size, self.size)
-        side = min(height, width) if self.resize == "crop" else max(height, width)
-        new_height = max(1, round(height * self.size / side))
-        new_width = max(1, round(width * self.size / side))
-        resized = shrink(pixels, new_height, new_width)
-        top, left = (new_height - self.size) // 2, (new_width - self.size) // 2
         if self.resize == "crop":
-            return np.ascontiguousarray(resized[top : top + self.size, left : left + self.size])
+            side = min(height, width)
+            top, left = (height - side) // 2, (width - side) // 2
+            return shrink(pixels[top : top + side, left : left + side], self.size, self.size)
+        side = max(height, width)
+        inner = shrink(pixels, max(1, round(height * self.size / side)), max(1, round(width * self.size / side)))
+        top, left = (self.size - inner.shape[0]) // 2, (self.size - inner.shape[1]) // 2
         square = np.full((self.size, self.size, 3), 128, np.uint8)
-        square[-top : -top + new_height, -left : -left + new_width] = resized
+        square[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
         return square
 
     def to_dict(self) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def shrink(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uin
             )
         )
     if pixels.shape[:2] == (height, width):
-        return pixels
+        return np.ascontiguousarray(pixels)
     return _as_uint8(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR))
 
 

@@ -18,6 +18,9 @@ INTERRUPTED: Final = 75
 _EVERY: Final = 10.0
 """Seconds between two plain lines of progress where there is no terminal."""
 
+_WORTH_A_LINE: Final = 1.0
+"""A stage that took less is not worth a line of its own when it is done."""
+
 
 def say(text: str = "") -> None:
     """One line for the reader, on standard error: standard output is for results that are piped on."""
@@ -84,7 +87,9 @@ class _Bars:
         self._bars.update(task, completed=message.done, total=message.total, rate=speed)
         if message.done == message.total:
             self._bars.remove_task(self._tasks.pop(message.stage)[0])
-            self._bars.console.print(_done(message, time.perf_counter() - start))
+            took = time.perf_counter() - start
+            if took >= _WORTH_A_LINE:
+                self._bars.console.print(_done(message, took))
 
 
 class _Lines:
@@ -101,7 +106,8 @@ class _Lines:
         start, last = self._stages.setdefault(message.stage, [now, now])
         if message.done == message.total:
             del self._stages[message.stage]
-            say(_done(message, now - start))
+            if now - start >= _WORTH_A_LINE:
+                say(_done(message, now - start))
         elif now - last >= _EVERY:
             self._stages[message.stage][1] = now
             of = f" of {message.total:,}" if message.total else ""
@@ -113,6 +119,7 @@ def _done(message: Advance, seconds: float) -> str:
     """The line of a finished stage.
 
     >>> _done(Advance("predict", 10, 10), 2.0)
-    'predict: 10 images in 2.0 s'
+    'predict: 10 images in 2.0 s (5/s)'
     """
-    return f"{message.stage}: {message.done:,} {message.unit} in {seconds:.1f} s"
+    rate = message.done / max(seconds, 1e-3)
+    return f"{message.stage}: {message.done:,} {message.unit} in {seconds:.1f} s ({rate:,.0f}/s)"

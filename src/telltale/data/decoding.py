@@ -260,6 +260,10 @@ def _explain(data: bytes, error: Exception) -> ImageError:
     if isinstance(error, UnidentifiedImageError):
         return ImageError("not an image", f"Not a picture in a known format (first bytes {data[:8].hex(' ')}).")
     words = str(error) or type(error).__name__
-    if isinstance(error, EOFError | IndexError | struct.error) or "truncated" in words.lower() or "not enough" in words.lower():
+    if (
+        isinstance(error, EOFError | IndexError | struct.error)
+        or "truncated" in words.lower()
+        or "not enough" in words.lower()
+    ):
         return ImageError("truncated", f"The file ends too early ({words}).")
     return ImageError("broken", f"The picture's data are damaged ({words}).")

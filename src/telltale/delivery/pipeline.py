@@ -14,7 +14,7 @@ from telltale.data.splits import Splits, split
 from telltale.delivery.report import MOST_MISTAKES, ReportContent, thumbnail, write_report
 from telltale.device import choose_device
 from telltale.errors import ImageError
-from telltale.evaluation.evaluation import Evaluation
+from telltale.evaluation.evaluation import Evaluation, printable
 from telltale.evaluation.picture import draw_confusion
 from telltale.evaluation.scoring import evaluate
 from telltale.files import write_atomic
@@ -112,6 +112,11 @@ def _scan(
 
 def tell_data(index: Index, splits: Splits, tell: Tell) -> None:
     """Say what was found in the data and how it was split."""
+    counts = [f"{count:,} {printable(name, 30)}" for name, count in index.counts.items()]
+    more = f" and {len(counts) - 10} more classes" if len(counts) > 10 else ""
+    name, share = index.majority
+    tell(Note(f"{len(index):,} pictures ({index.layout}): {', '.join(counts[:10])}{more}."))
+    tell(Note(f"Always saying {printable(name, 30)!r} would be right for {share:.1%}."))
     for note in index.notes:
         tell(Note(note))
     if len(index.quarantined):

@@ -97,7 +97,7 @@ def _answer(chunk: list[tuple[Store, str, str]], classifier: Classifier) -> list
             reasons.append(f"{error.reason}: {error.detail}")
         except OSError as error:
             reasons.append(f"unreadable: {error.strerror or error}")
-    table = classifier.head.probabilities(extractor.engine.run(np.stack(squares))) if squares else np.empty((0, 0))
+    table = classifier.head.probabilities(extractor.engine.run(squares)) if squares else np.empty((0, 0))
     rows = iter(table)
     answers = []
     for (_, _, name), reason in zip(chunk, reasons, strict=True):

@@ -36,5 +36,5 @@ def classify(classifier: Classifier, pictures: Sequence[NDArray[np.uint8]]) -> N
     extractor = classifier.extractor
     if not pictures:
         return np.zeros((0, len(classifier.classes)), np.float32)
-    squares = np.stack([extractor.preprocess.apply(picture) for picture in pictures])
+    squares = [extractor.preprocess.apply(picture) for picture in pictures]
     return classifier.head.probabilities(extractor.engine.run(squares))

@@ -6,15 +6,19 @@ kept by picture and results do not depend on the number of threads.
 """
 
 import threading
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from telltale.device import cores
 from telltale.model.backbone import Backbone
+
+Squares: TypeAlias = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
+"""Pictures of one size, uint8 `[size, size, 3]` each: several arrays, or one `[n, size, size, 3]`."""
 
 TORCH_BATCH: Final = {"cpu": 16, "cuda": 256}
 
@@ -31,8 +35,8 @@ class Engine(Protocol):
     precision: str
     batch: int
 
-    def run(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Features float32 `[n, dimension]` of uint8 `[n, size, size, 3]`, any n; safe to call from several threads."""
+    def run(self, pictures: Squares) -> NDArray[np.float32]:
+        """Features float32 `[n, dimension]` of any n pictures, uint8 `[size, size, 3]`; safe from several threads."""
 
 
 def best_precision(backbone: Backbone, device: str) -> str:
@@ -83,26 +87,27 @@ class _OpenVinoEngine:
         self._model = openvino.Core().compile_model(backbone.folder / "network.xml", "CPU", settings)
         shape = self._model.input(0).shape
         self.batch = int(shape[0])
-        self._shape = tuple(shape)
         self._dimension = backbone.dimension
         self._mine = threading.local()
         with _FIRST_USE:
-            self._infer(np.zeros(self._shape, np.uint8))
+            self.run(np.zeros(tuple(shape), np.uint8))
 
-    def run(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def run(self, pictures: Squares) -> NDArray[np.float32]:
+        if not hasattr(self._mine, "request"):
+            self._mine.request = self._model.create_infer_request()
+            # Views of the request's own memory: pictures are copied once, from where they were resized.
+            self._mine.inputs = self._mine.request.get_input_tensor().data
+            self._mine.outputs = self._mine.request.get_output_tensor().data
+        inputs, outputs = self._mine.inputs, self._mine.outputs
         features = np.empty((len(pictures), self._dimension), np.float32)
         for start in range(0, len(pictures), self.batch):
             part = pictures[start : start + self.batch]
-            features[start : start + len(part)] = self._infer(part)[: len(part)]
+            for place, picture in enumerate(part):
+                inputs[place] = picture
+            # What is left of the batch before stays behind a shorter last one: it changes nothing (tested).
+            self._mine.request.infer(share_outputs=True)
+            features[start : start + len(part)] = outputs[: len(part)]
         return features
-
-    def _infer(self, part: NDArray[np.uint8]) -> NDArray[np.float32]:
-        if not hasattr(self._mine, "request"):
-            self._mine.request = self._model.create_infer_request()
-        if len(part) < self.batch:
-            part = np.concatenate([part, np.zeros((self.batch - len(part), *self._shape[1:]), np.uint8)])
-        self._mine.request.infer([np.ascontiguousarray(part)], share_inputs=True)
-        return self._mine.request.get_output_tensor().data  # type: ignore[no-any-return]
 
 
 class _TorchEngine:
@@ -127,19 +132,18 @@ class _TorchEngine:
         self._shift = torch.from_numpy(-mean / std).to(device).reshape(1, 3, 1, 1)
         self._turn = threading.Lock()
 
-    def run(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def run(self, pictures: Squares) -> NDArray[np.float32]:
         parts = [self._infer(pictures[at : at + self.batch]) for at in range(0, len(pictures), self.batch)]
         return np.concatenate(parts) if parts else np.zeros((0, self._dimension), np.float32)
 
-    def _infer(self, part: NDArray[np.uint8]) -> Any:
+    def _infer(self, part: Squares) -> Any:
         torch = self._torch
-        count = len(part)
-        if count < self.batch:
-            # One shape only: other kernels for a last, smaller batch would give other last digits.
-            part = np.concatenate([part, np.zeros((self.batch - count, *part.shape[1:]), np.uint8)])
+        # One shape only: other kernels for a last, smaller batch would give other last digits.
+        batch = np.zeros((self.batch, *part[0].shape), np.uint8)
+        batch[: len(part)] = part
         with self._turn, torch.inference_mode():
-            inputs = torch.from_numpy(np.ascontiguousarray(part)).to(self._device)
+            inputs = torch.from_numpy(batch).to(self._device)
             inputs = inputs.permute(0, 3, 1, 2).float() * self._scale + self._shift
             with torch.autocast(self._device, torch.bfloat16, enabled=self.precision == "bf16"):
                 features = self._network(inputs.contiguous(memory_format=torch.channels_last))
-            return features.float().cpu().numpy()[:count]
+            return features.float().cpu().numpy()[: len(part)]

@@ -166,7 +166,7 @@ class _Sink:
         size = self.extractor.preprocess.size
         if not reduced or reduced[0].shape[0] != size:
             return
-        computed = self.extractor.engine.run(np.stack(reduced))
+        computed = self.extractor.engine.run(reduced)
         full = None
         with self._turn:
             self._digests += digests
