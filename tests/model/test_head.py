@@ -7,6 +7,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from telltale.errors import ModelError
 from telltale.model.head import PENALTIES, Head, fit_head, softmax
 
 
@@ -141,3 +142,11 @@ def test_softmax_gives_probabilities_whatever_is_added(logits, shift):
     np.testing.assert_allclose(chances.sum(axis=1), 1, atol=1e-5)
     assert (chances[np.arange(len(logits)), logits.argmax(1)] == chances.max(axis=1)).all()
     np.testing.assert_allclose(softmax(logits + np.float32(shift)), chances, atol=2e-3)
+
+
+def test_features_that_are_not_finite_are_refused():
+    features = np.ones((6, 3), np.float32)
+    features[2, 1] = np.nan
+    labels = np.array([0, 1, 0, 1, 0, 1], np.int32)
+    with pytest.raises(ModelError, match="gives features that are not finite numbers"):
+        fit_head(features, labels, val_features=features, val_labels=labels, classes=2)

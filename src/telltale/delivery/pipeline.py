@@ -85,6 +85,7 @@ def _backbone(recipe: Recipe) -> Iterator[PendingBackbone | None]:
 @contextlib.contextmanager
 def _new_run(name: str, output: str | Path | None) -> Iterator[Run]:
     """A run folder made at once, so that a forbidden place is known early; gone again if nothing was learned in it."""
+    there = output is not None and Path(output).is_dir()
     run = create_run(name, output)
     try:
         yield run
@@ -92,6 +93,11 @@ def _new_run(name: str, output: str | Path | None) -> Iterator[Run]:
         # It was new or empty. Settings and splits alone are worth nothing; weights are kept.
         if not run.bundle.exists() and not any(run.weights.glob("*")):
             shutil.rmtree(run.folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                if there:
+                    run.folder.mkdir()
+                elif output is None:
+                    run.folder.parent.rmdir()  # only where it holds no other run
         raise
 
 

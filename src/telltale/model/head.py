@@ -18,6 +18,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from telltale.errors import ModelError
 from telltale.threads import pieces
 
 PENALTIES: Final = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
@@ -90,8 +91,19 @@ def fit_head(
 ) -> tuple[Head, list[Choice]]:
     """The head with the lowest validation log loss over `PENALTIES`, and what was tried.
 
-    `features` float32 `[n, d]` and `labels` int `[n]` are learned from; the validation pictures only choose.
+    `features` float32 `[n, d]` and `labels` int `[n]` are learned from; the validation pictures only choose. Raises
+    `ModelError` where features are no finite numbers.
     """
+    if not all(
+        np.isfinite(block[rows.start : rows.stop]).all()
+        for block in (features, val_features)
+        for rows in pieces(len(block), _BLOCK)
+    ):
+        raise ModelError(
+            "The network gives features that are not finite numbers.",
+            expected="Finite numbers for every picture.",
+            do="The weights are probably damaged or of another network: give others with --weights.",
+        )
     basis = _Basis.of(features)
     problem = _Problem(basis.rotate(features), np.asarray(labels), classes)
     val_rotated = basis.rotate(val_features)
