@@ -17,6 +17,15 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
+def workers() -> int:
+    """Threads for work that waits now and then, for a disk or for a network that runs on threads of its own.
+
+    Two more than cores: on 2 cores 4 threads feed 1.17 times the pictures per second that 2 do
+    (benchmarks/RESULTS.md#threads).
+    """
+    return cores() + 2
+
+
 def choose_device(wanted: str = "auto") -> str:
     """`cpu` or `cuda`: what `wanted` means on this machine.
 

@@ -30,7 +30,7 @@ class Preprocess:
     size: int = 224
     """Height and width of the input, in pixels."""
     resize: str = "crop"
-    """`crop`: the middle square; `squash`: all of it, whatever its shape; `pad`: all of it, grey around."""
+    """`crop`: shorter side to `size`, middle square; `squash`: both sides; `pad`: longer side, grey around."""
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     """Subtracted from pixels / 255, per channel."""
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
@@ -53,12 +53,11 @@ class Preprocess:
         height, width = pixels.shape[:2]
         if self.resize == "squash":
             return shrink(pixels, self.size, self.size)
-        if self.resize == "crop":
-            side = min(height, width)
-            top, left = (height - side) // 2, (width - side) // 2
-            return shrink(pixels[top : top + side, left : left + side], self.size, self.size)
-        side = max(height, width)
+        side = min(height, width) if self.resize == "crop" else max(height, width)
         inner = shrink(pixels, max(1, round(height * self.size / side)), max(1, round(width * self.size / side)))
+        if self.resize == "crop":
+            top, left = (inner.shape[0] - self.size) // 2, (inner.shape[1] - self.size) // 2
+            return np.ascontiguousarray(inner[top : top + self.size, left : left + self.size])
         top, left = (self.size - inner.shape[0]) // 2, (self.size - inner.shape[1]) // 2
         square = np.full((self.size, self.size, 3), 128, np.uint8)
         square[top : top + inner.shape[0], left : left + inner.shape[1]] = inner

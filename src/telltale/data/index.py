@@ -20,7 +20,7 @@ from telltale.cache import DIGEST_BYTES, DigestCache
 from telltale.data.archive import Store, open_store
 from telltale.data.decoding import Picture, decode
 from telltale.data.source import Columns, Source, open_source
-from telltale.device import cores
+from telltale.device import workers
 from telltale.errors import BundleError, ImageError
 from telltale.files import cache_folder, sha256, write_atomic
 from telltale.progress import Advance, Tell, silent
@@ -226,7 +226,7 @@ def scan(
     """An `Index` of all samples in `source`: a folder, a table, an archive, a URL of these, or an opened `Source`.
 
     Every picture is read and hashed; one that was never seen before is decoded too, which finds out whether it can be
-    used. `watcher` receives the pixels in the same pass. `threads` 0 means all cores.
+    used. `watcher` receives the pixels in the same pass. `threads` 0 means as many as this machine can use.
     """
     if not isinstance(source, Source):
         source = open_source(source, columns or Columns(), tell=tell)
@@ -237,7 +237,7 @@ def scan(
         return _look([paths[row] for row in rows], source.store, facts, watcher)
 
     seen: list[Seen] = []
-    for found in map_in_order(look, pieces(len(paths), _CHUNK), threads=threads or cores()):
+    for found in map_in_order(look, pieces(len(paths), _CHUNK), threads=threads or workers()):
         seen += found
         tell(Advance("look at the pictures", len(seen), len(paths)))
     described = _describe(seen, facts)

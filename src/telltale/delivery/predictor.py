@@ -17,7 +17,7 @@ import numpy as np
 from telltale.data.archive import Store
 from telltale.data.decoding import decode
 from telltale.data.source import list_pictures
-from telltale.device import cores
+from telltale.device import workers
 from telltale.errors import ImageError, OutputError
 from telltale.files import make_folder, write_atomic
 from telltale.model.bundle import load
@@ -65,7 +65,7 @@ def predict(
 
     def rows() -> Iterator[Prediction]:
         done = 0
-        for answers in map_in_order(work, _chunks(pictures), threads=cores()):
+        for answers in map_in_order(work, _chunks(pictures), threads=workers()):
             done += len(answers)
             tell(Advance("predict", done, total))
             yield from answers

@@ -198,9 +198,6 @@ class PendingBackbone:
             self._listen(self._process)
 
     def _find(self) -> Backbone | None:
-        request = self.request
-        if request.architecture and not request.prefix:
-            return None
         if not self._alias.is_file():
             return None
         try:

@@ -21,7 +21,7 @@ from telltale.batches.preprocess import Preprocess
 from telltale.cache import DIGEST_BYTES, DigestCache, digest_matrix
 from telltale.data.decoding import decode
 from telltale.data.index import Index
-from telltale.device import cores
+from telltale.device import workers
 from telltale.errors import DataError, ImageError
 from telltale.files import cache_folder, sha256
 from telltale.model.backbone import USUAL_SIZE, Backbone, PendingBackbone
@@ -122,7 +122,7 @@ class FeatureStream:
         """Compute what still waits, write everything to the cache, and give the extractor that did it."""
         sink = self._open()
         waiting = len(self._parked)
-        for _ in map_in_order(lambda _: self._unpark(), range(waiting), threads=cores()):
+        for _ in map_in_order(lambda _: self._unpark(), range(waiting), threads=workers()):
             pass
         sink.flush()
         return sink.extractor
@@ -232,7 +232,7 @@ def _compute(index: Index, rows: NDArray[np.int64], extractor: Extractor, tell: 
         return len(part)
 
     done = 0
-    for count in map_in_order(work, pieces(len(rows), _CHUNK), threads=cores()):
+    for count in map_in_order(work, pieces(len(rows), _CHUNK), threads=workers()):
         done += count
         tell(Advance("compute features", done, len(rows)))
     sink.flush()
