@@ -65,9 +65,16 @@ class DigestCache:
                 out[mine] = values[rows[mine] - start]
 
     def add(self, table: pa.Table) -> None:
-        """Add rows; they are durable when this returns."""
+        """Add rows; they are durable when this returns, and `find` knows them."""
+        path = self.write(table)
+        if path is not None:
+            self._tables.append(_open(path) or table.cast(self.schema))
+            self._sort()
+
+    def write(self, table: pa.Table) -> Path | None:
+        """Add rows for objects that are made later; safe while other threads use this one."""
         if not table.num_rows:
-            return
+            return None
         table = table.cast(self.schema).combine_chunks()
         path = self.folder / f"{secrets.token_hex(8)}.arrow"
 
@@ -75,9 +82,7 @@ class DigestCache:
             with pa.ipc.new_file(file, self.schema) as writer:
                 writer.write_table(table, max_chunksize=table.num_rows)
 
-        write_atomic(path, write)
-        self._tables.append(_open(path) or table)
-        self._sort()
+        return write_atomic(path, write)
 
     def _sort(self) -> None:
         self._starts = np.concatenate([[0], np.cumsum([table.num_rows for table in self._tables])]).astype(np.int64)

@@ -403,7 +403,7 @@ def test_a_full_disk_is_explained(cli, trained, pictures, tmp_path, weights, wha
 
 def test_an_output_that_holds_something_is_left_alone(cli, pictures):
     before = snapshot(pictures)
-    refuse(cli("train", "pictures", *QUICK, "--output", "pictures"), 1, r"The folder 'pictures' is not empty")
+    refuse(cli("train", "pictures", *QUICK, "--output", "pictures"), 2, r"The folder 'pictures' is not empty")
     assert snapshot(pictures) == before
 
 
@@ -451,7 +451,7 @@ def test_a_bad_setting_is_explained(cli, pictures, arguments, words):
 )
 def test_a_bad_question_is_explained(cli, trained, pictures, arguments, words):
     answer = cli(*(one.format(run=trained) for one in arguments))
-    refuse(answer, 1 if "ending" in words or "ends" in words else 2, words)
+    refuse(answer, 2, words)
 
 
 def test_wrong_usage_is_explained(cli):

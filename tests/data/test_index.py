@@ -13,10 +13,10 @@ from PIL import Image
 from telltale.cache import DigestCache
 from telltale.data.archive import FolderStore
 from telltale.data.decoding import decode
-from telltale.data.index import _FACTS, FORMAT_VERSION, Index, describe_reasons, identical_pictures, scan
+from telltale.data.index import _FACTS, Index, describe_reasons, facts_folder, identical_pictures, scan
 from telltale.data.source import Source, open_source
 from telltale.errors import BundleError
-from telltale.files import cache_folder, sha256, sha256_file
+from telltale.files import sha256, sha256_file
 from telltale.progress import Advance
 
 
@@ -202,7 +202,7 @@ class Watcher:
 
 
 def facts_seen():
-    return DigestCache(cache_folder(f"facts/{FORMAT_VERSION}"), _FACTS)
+    return DigestCache(facts_folder(), _FACTS)
 
 
 def test_a_picture_is_decoded_once_whatever_its_name(folder, tmp_path):
@@ -210,7 +210,7 @@ def test_a_picture_is_decoded_once_whatever_its_name(folder, tmp_path):
     assert len(facts_seen()) == len(first)
     # What is remembered is believed without another look: a row that no decoding could give comes back.
     remembered = facts_seen()
-    cache = cache_folder(f"facts/{FORMAT_VERSION}")
+    cache = facts_folder()
     lies = remembered.take(np.arange(len(remembered)))
     lies = lies.set_column(lies.schema.get_field_index("width"), "width", pa.array([4321] * len(lies), pa.int32()))
     for path in cache.iterdir():
@@ -232,7 +232,7 @@ def test_the_second_scan_gives_the_same_table(folder):
 
 def test_facts_survive_damage_to_their_cache(folder):
     first = scan(folder)
-    for path in cache_folder(f"facts/{FORMAT_VERSION}").iterdir():
+    for path in facts_folder().iterdir():
         path.write_bytes(path.read_bytes()[:200])
     assert scan(folder).table.equals(first.table)
 

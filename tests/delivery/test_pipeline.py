@@ -8,7 +8,7 @@ import pytest
 from telltale.data.source import Columns
 from telltale.delivery.pipeline import train
 from telltale.delivery.predictor import predict
-from telltale.errors import DataError, ModelError, OutputError, RecipeError, SourceError
+from telltale.errors import DataError, ModelError, RecipeError, SourceError
 from telltale.evaluation.evaluation import Evaluation
 from telltale.progress import Note
 from telltale.training.recipe import Recipe
@@ -111,7 +111,7 @@ def test_a_wrong_device_is_refused(pictures, tmp_path):
 
 def test_an_output_that_holds_something_is_left_alone(pictures, tmp_path):
     before = {path: path.read_bytes() for path in pictures.rglob("*.png")}
-    with pytest.raises(OutputError, match=r"is not empty"):
+    with pytest.raises(RecipeError, match=r"is not empty"):
         train(pictures, PROBE, output=pictures)
     assert {path: path.read_bytes() for path in pictures.rglob("*") if path.is_file()} == before
 

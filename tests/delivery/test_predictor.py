@@ -12,7 +12,7 @@ from PIL import Image
 
 from telltale.data.archive import FolderStore
 from telltale.delivery.predictor import COLUMNS, FORMATS, Prediction, predict, write_predictions
-from telltale.errors import BundleError, OutputError, SourceError, UserError
+from telltale.errors import BundleError, RecipeError, SourceError, UserError
 from telltale.model.bundle import save
 
 
@@ -65,7 +65,7 @@ def test_what_cannot_be_read_becomes_an_error_row(classifier, pictures, tmp_path
     rows = list(predict(classifier, [folder]))
     errors = [row for row in rows if row.status == "error"]
     assert [row.filename.rpartition("/")[2][0] for row in errors] == list("abcde")
-    assert [row.reason.split(":")[0] for row in errors] == ["empty", "html", "truncated", "not an image", "unreadable"]
+    assert [row.reason.split(":")[0] for row in errors] == ["empty", "html", "truncated", "not an image", "missing"]
     assert {(row.label, row.prob) for row in errors} == {("", None)}
     assert len(rows) == 15
     assert [row for row in rows if row.status == "ok"] == list(
@@ -86,9 +86,12 @@ def test_only_unreadable_pictures_are_no_failure(classifier, tmp_path):
     assert [row.status for row in predict(classifier, [tmp_path])] == ["error"] * 20
 
 
-def test_a_missing_input_is_said_before_anything_is_read(classifier, pictures):
+def test_a_missing_input_is_a_row_and_nothing_but_missing_ones_an_error(classifier, pictures):
+    *others, last = predict(classifier, [pictures, "more/absent.jpg"])
+    assert {row.status for row in others} == {"ok"}
+    assert last == Prediction("more/absent.jpg", "", None, "error", "missing: There is no such file.")
     with pytest.raises(SourceError, match=r"There is no '.*absent.jpg'"):
-        predict(classifier, [pictures, "absent.jpg"])
+        predict(classifier, ["absent.jpg", "more/*.jpg"])
     with pytest.raises(BundleError, match=r"does not exist"):
         predict("absent", [pictures])
 
@@ -159,7 +162,7 @@ def test_a_file_is_whole_or_as_it_was(tmp_path):
 
 @pytest.mark.parametrize(("name", "shown"), [("a.txt", "'.txt'"), ("a", "'nothing'")])
 def test_another_ending_is_refused(tmp_path, name, shown):
-    with pytest.raises(OutputError, match=rf"The output '.*' ends in {shown}\. One of .csv, .jsonl, .parquet"):
+    with pytest.raises(RecipeError, match=rf"The output '.*' ends in {shown}\. One of .csv, .jsonl, .parquet"):
         write_predictions(ROWS, tmp_path / name)
 
 

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from telltale.batches.preprocess import Preprocess
+from telltale.cache import digest_matrix
 from telltale.data.index import scan
-from telltale.errors import DataError
+from telltale.errors import DataError, OutputError
 from telltale.model import features as module
 from telltale.model.features import Extractor, FeatureStream, features
 
@@ -207,3 +208,21 @@ def test_features_are_written_in_pieces(pictures, extractor, monkeypatch):
     assert len(list(cache.folder.glob("*.arrow"))) > 1
     assert features(index, extractor).shape == (40, extractor.backbone.dimension)
     assert not opened(extractor)
+
+
+def test_a_cache_that_is_emptied_meanwhile_gives_no_made_up_features(extractor, pictures, monkeypatch):
+    monkeypatch.setattr(module, "_FLUSH_BYTES", 0)
+
+    def empty(message):
+        for path in extractor.cache().folder.glob("*.arrow"):
+            path.unlink()
+
+    with pytest.raises(OutputError, match="Features that were just written are gone from"):
+        features(scan(pictures), extractor, tell=empty)
+
+
+def test_what_a_stream_computed_before_an_interruption_is_kept(extractor, backbone, pictures):
+    seen = stream(backbone)
+    index = scan(pictures, watcher=seen)
+    seen.flush()
+    assert (extractor.cache().find(digest_matrix(index.table.column("digest"))) >= 0).all()

@@ -39,9 +39,10 @@ def test_a_given_precision_is_used_without_a_gate(splits, extractor, precision):
     assert right.mean() > 0.7, "colours are easy"
 
 
-def test_auto_compares_both(splits, extractor):
+def test_auto_compares_both(splits, extractor, monkeypatch):
     if not has_bf16():
         pytest.skip("needs a processor with bf16")
+    monkeypatch.setattr(module, "GATE_LEAST", 1)
     found = fit_probe(splits, replace(extractor, precision="auto"), tell=silent)
     gate = found.facts["precision_gate"]
     assert gate["passed"]
@@ -55,6 +56,7 @@ def test_where_bf16_answers_otherwise_f32_is_used(splits, extractor, monkeypatch
     if not has_bf16():
         pytest.skip("needs a processor with bf16")
     monkeypatch.setattr(module, "GATE_DIFFERENCE", 0.0)
+    monkeypatch.setattr(module, "GATE_LEAST", 1)
     told = []
     found = fit_probe(splits, replace(extractor, precision="auto"), tell=told.append)
     assert not found.facts["precision_gate"]["passed"]
@@ -62,7 +64,7 @@ def test_where_bf16_answers_otherwise_f32_is_used(splits, extractor, monkeypatch
     notes = [one for one in told if isinstance(one, Note)]
     assert len(notes) == 1
     assert notes[0].warning
-    assert notes[0].text.startswith("bf16 changes the answers of this network")
+    assert notes[0].text.startswith("bf16 gives other answers than f32 on")
     exact = fit_probe(splits, extractor, tell=silent)
     assert (found.head.weight == exact.head.weight).all()
 
@@ -71,3 +73,10 @@ def test_auto_without_bf16_is_f32(splits, extractor):
     plain = replace(extractor, backbone=replace(extractor.backbone, converted=False), precision="auto")
     assert plain.arithmetic == "f32"
     assert "precision_gate" not in fit_probe(splits, plain, tell=silent).facts
+
+
+def test_few_validation_pictures_mean_f32(splits, extractor):
+    assert len(splits.validation) < module.GATE_LEAST
+    found = fit_probe(splits, replace(extractor, precision="auto"), tell=silent)
+    assert found.extractor.arithmetic == "f32"
+    assert "precision_gate" not in found.facts

@@ -2,7 +2,7 @@
 
 import pytest
 
-from telltale.errors import BundleError, OutputError
+from telltale.errors import BundleError, OutputError, RecipeError
 from telltale.training.recipe import Recipe
 from telltale.training.run import COLUMNS, create_run, open_run
 
@@ -36,7 +36,7 @@ def test_the_output_folder_is_made_with_its_parents(tmp_path):
 def test_an_output_that_holds_something_is_left_alone(tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "photo.jpg").write_text("x")
-    with pytest.raises(OutputError, match=r"The folder '.*mine' is not empty\. A new or an empty folder"):
+    with pytest.raises(RecipeError, match=r"The folder '.*mine' is not empty\. A new or an empty folder"):
         create_run("pets", tmp_path / "mine")
     assert (tmp_path / "mine" / "photo.jpg").read_text() == "x"
 

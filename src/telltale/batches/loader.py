@@ -3,7 +3,6 @@
 What comes out depends on the pictures, the seed and the epoch only: never on the number of threads or on timing.
 """
 
-import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from telltale.batches.preprocess import Preprocess
 from telltale.data.decoding import decode
+from telltale.device import cores
 from telltale.errors import DataError, ImageError, SourceError
 
 MEMORY: Final = 2**30
@@ -49,7 +49,7 @@ class Squares:
 
     def __init__(self, pictures: Pictures, preprocess: Preprocess, *, threads: int = 0, memory: int = MEMORY) -> None:
         self.preprocess = preprocess
-        self.threads = threads or min(16, os.cpu_count() or 1)
+        self.threads = threads or cores()
         self._paths, self._store = pictures.paths, pictures.store
         shape = (len(self._paths), preprocess.size, preprocess.size, 3)
         fits = int(np.prod(shape)) <= memory

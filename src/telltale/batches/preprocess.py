@@ -14,6 +14,9 @@ from telltale.errors import RecipeError
 
 RESIZES: Final = ("crop", "squash", "pad")
 
+VERSION: Final = f"1 opencv {cv2.__version__}"
+"""Of the pixels that `Preprocess.apply` gives, as `telltale.data.decoding.VERSION` is of its own."""
+
 # One picture is resized on one thread; several threads work on several pictures.
 cv2.setNumThreads(1)
 

@@ -36,18 +36,26 @@ def explained() -> Iterator[None]:
         say(f"error: {error.given}\n  expected: {error.expected}\n  do: {error.do}")
         raise typer.Exit(error.exit_code) from error
     except KeyboardInterrupt as error:
-        say("\nInterrupted. What was computed is kept: run the same command again to go on.")
+        say("\nInterrupted. What was seen of the pictures and their features are kept: the same command goes on from")
+        say("there. A training from scratch starts over; its weights so far stay in its run folder.")
         raise typer.Exit(INTERRUPTED) from error
     except BrokenPipeError as error:
         # The reader of our output (head, a pager) has gone: nothing to say, and nobody to say it to.
         sys.stderr.close()
         raise typer.Exit(0) from error
+    except OSError as error:
+        say(f"error: {error.strerror or error}{f': {error.filename!r}' if error.filename else ''}")
+        say("  expected: a system that can read, write and start what is needed.\n  do: check disk, memory and rights.")
+        raise typer.Exit(1) from error
 
 
 @contextmanager
-def progress() -> Iterator[Tell]:
-    """A `tell` for long work: a bar with rate and remaining time on a terminal, plain lines elsewhere."""
-    if sys.stderr.isatty():
+def progress(*, beside_output: bool = False) -> Iterator[Tell]:
+    """A `tell` for long work: a bar with rate and remaining time on a terminal, plain lines elsewhere.
+
+    `beside_output` says that results go to standard output meanwhile: no bar where both are the same terminal.
+    """
+    if sys.stderr.isatty() and not (beside_output and sys.stdout.isatty()):
         with _bars() as tell:
             yield tell
     else:

@@ -7,6 +7,7 @@ from typing import Annotated
 from typer import Option
 
 from telltale.cli.console import explained, progress, say
+from telltale.progress import Note
 
 
 def demo(
@@ -15,15 +16,16 @@ def demo(
     json_: Annotated[bool, Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
     """Do the main job on built-in pictures, offline: look, split, train a small network, evaluate, report."""
-    with explained(), progress() as tell, tempfile.TemporaryDirectory() as folder:
+    with explained():
         from telltale.cli.results import print_training
         from telltale.data.samples import draw_samples
         from telltale.delivery.pipeline import train
         from telltale.training.recipe import Recipe
 
-        samples = draw_samples(Path(folder) / "demo", seed=seed)
-        say("Pictures drawn by the program, with faults planted in them: broken files, copies, wrong labels.")
-        training = train(samples.folder, Recipe(model="cnn", img_size=48, seed=seed), output=output, tell=tell)
+        with progress() as tell, tempfile.TemporaryDirectory() as folder:
+            samples = draw_samples(Path(folder) / "demo", seed=seed)
+            tell(Note("Pictures drawn by the program, with faults planted: broken files, copies, wrong labels."))
+            training = train(samples.folder, Recipe(model="cnn", img_size=48, seed=seed), output=output, tell=tell)
         print_training(training, json_)
-    if not json_:
-        say("next: telltale train YOUR_FOLDER   (one folder of pictures per class)")
+        if not json_:
+            say("next: telltale train YOUR_FOLDER   (one folder of pictures per class)")

@@ -9,8 +9,8 @@ from telltale.cli.console import explained, progress, say
 
 
 def evaluate(
-    model: Annotated[Path, Argument(help="Run folder (runs/NAME) or bundle (NAME.telltale).")],
-    data: Annotated[str, Argument(help="Labelled pictures: folder, table, archive, or URL of one.")],
+    model: Annotated[Path, Argument(metavar="MODEL", help="Run folder (runs/NAME) or bundle (NAME.telltale).")],
+    data: Annotated[str, Argument(metavar="DATA", help="Labelled pictures: folder, table, archive, or URL of one.")],
     part: Annotated[str, Option(help="Only this part of the data: train, validation or test. [default: all]")] = "",
     output: Annotated[
         Path | None, Option("-o", "--output", help="Folder for evaluation.json and confusion_matrix.png.")
@@ -21,7 +21,7 @@ def evaluate(
     json_: Annotated[bool, Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
     """Score a classifier on labelled pictures, with a 95 % interval beside every number."""
-    with explained(), progress() as tell:
+    with explained():
         from telltale.cli.results import print_evaluation
         from telltale.data.index import scan
         from telltale.data.source import Columns
@@ -31,12 +31,13 @@ def evaluate(
         from telltale.files import make_folder, write_atomic
         from telltale.model.bundle import load
 
-        classifier = load(model, device=device)
-        index = scan(data, Columns(image=image_col, label=label_col), tell=tell)
-        evaluation = score(classifier, given_part(index, part), tell=tell)
+        with progress() as tell:
+            classifier = load(model, device=device)
+            index = scan(data, Columns(image=image_col, label=label_col), tell=tell)
+            evaluation = score(classifier, given_part(index, part), tell=tell)
         if output is not None:
             make_folder(output)
             evaluation.save(output / "evaluation.json")
             write_atomic(output / "confusion_matrix.png", draw_confusion(evaluation))
             say(f"written: {output / 'evaluation.json'}, {output / 'confusion_matrix.png'}")
-    print_evaluation(evaluation, json_)
+        print_evaluation(evaluation, json_)

@@ -10,7 +10,7 @@ from telltale.cli.console import explained, say
 
 
 def models(
-    pattern: Annotated[str, Argument(help="Part of a name, or a pattern with * and ?.")] = "*",
+    pattern: Annotated[str, Argument(metavar="PATTERN", help="Part of a name, or a pattern with * and ?.")] = "*",
     pretrained: Annotated[bool, Option("--pretrained", help="Only networks with pretrained weights.")] = False,
     json_: Annotated[bool, Option("--json", help="Print a JSON list.")] = False,
 ) -> None:
@@ -19,6 +19,6 @@ def models(
         from telltale.model.zoo import list_models
 
         names = list_models(pattern, pretrained=pretrained)
-    typer.echo(json.dumps(names) if json_ else "\n".join(names))
-    if not json_:
-        say(f"{len(names):,} networks match {pattern!r}.")
+        typer.echo(json.dumps(names) if json_ else "\n".join(names))
+        if not json_:
+            say(f"{len(names):,} networks match {pattern!r}.")

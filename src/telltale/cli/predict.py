@@ -10,8 +10,8 @@ from telltale.cli.console import explained, progress, say
 
 
 def predict(
-    model: Annotated[Path, Argument(help="Run folder (runs/NAME) or bundle (NAME.telltale).")],
-    images: Annotated[list[str], Argument(help="Pictures, folders of pictures, or archives.")],
+    model: Annotated[Path, Argument(metavar="MODEL", help="Run folder (runs/NAME) or bundle (NAME.telltale).")],
+    images: Annotated[list[str], Argument(metavar="IMAGES", help="Pictures, folders of pictures, or archives.")],
     output: Annotated[
         Path | None,
         Option("-o", "--output", help="File to write: .csv, .jsonl or .parquet. [default: CSV on standard output]"),
@@ -23,7 +23,7 @@ def predict(
 
     Columns: filename, label, prob, status, reason. A picture that cannot be read has status error and its reason.
     """
-    with explained(), progress() as tell:
+    with explained(), progress(beside_output=output is None) as tell:
         from telltale.delivery.predictor import FORMATS, predict as answer, write_predictions
         from telltale.model.bundle import load
 

@@ -2,19 +2,27 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 from typer import Argument, Option
 
 from telltale.cli.console import explained, progress, say
+from telltale.progress import Note
 
 if TYPE_CHECKING:
     from telltale.training.recipe import Recipe
 
+SCRATCH_ONLY: Final = ("epochs", "batch_size", "lr", "patience")
+"""Flags that a probe has no use for."""
+
 
 def train(
     data: Annotated[
-        str, Argument(help="Folder, table (.csv .tsv .jsonl .parquet), archive (.zip .tar .tar.gz), or URL of one.")
+        str,
+        Argument(
+            metavar="DATA",
+            help="Folder, table (.csv .tsv .jsonl .parquet), archive (.zip .tar .tar.gz), or URL of one.",
+        ),
     ],
     model: Annotated[
         str | None, Option(help="Network: a name of `telltale models`, or cnn. [default: mobilenetv2_100]")
@@ -64,17 +72,23 @@ def train(
         "img_size": img_size, "lr": lr, "patience": patience, "seed": seed, "val_split": val_split,
         "test_split": test_split,
     }  # fmt: skip
-    with explained(), progress() as tell:
+    with explained():
         from telltale.cli.results import print_training
         from telltale.data.source import Columns
         from telltale.delivery.pipeline import train as train_on
 
         settings = read_recipe(recipe, flags, set_ or [])
         columns = Columns(image=image_col, label=label_col, split=split_col, group=group_col)
-        training = train_on(data, settings, columns=columns, output=output, device=device, tell=tell)
-    print_training(training, json_)
-    if not json_:
-        say(f"next: telltale predict {training.run} PHOTO.jpg")
+        with progress() as tell:
+            unused = [name for name in SCRATCH_ONLY if flags[name] is not None] if settings.how == "probe" else []
+            for name in unused:
+                tell(
+                    Note(f"--{name.replace('_', '-')} has no effect on a probe: it is for --fit scratch.", warning=True)
+                )
+            training = train_on(data, settings, columns=columns, output=output, device=device, tell=tell)
+        print_training(training, json_)
+        if not json_:
+            say(f"next: telltale predict {training.run} PHOTO.jpg")
 
 
 def read_recipe(path: Path | None, flags: Mapping[str, object], settings: list[str]) -> "Recipe":

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import PIL
 import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -33,6 +34,10 @@ EXTENSIONS: Final = frozenset(
     ".jpg .jpeg .jpe .jfif .png .apng .gif .bmp .webp .tif .tiff .avif .ppm .pgm .pbm .mpo .heic .heif".split()
 )
 """Endings that make a file a picture when a folder is listed. What the file really is, its content says."""
+
+VERSION: Final = f"1 simplejpeg {simplejpeg.__version__} pillow {PIL.__version__}"
+"""Of the pixels that `decode` gives: what was computed from them is kept under it. A change of the code that changes a
+pixel raises the first number (a test holds the pixels of drawn pictures)."""
 
 MAX_PIXELS: Final = 100_000_000
 """Largest width x height that is decoded: 100 megapixels, 300 MB of RGB."""
@@ -197,8 +202,8 @@ def _decode_any(data: bytes, max_pixels: int) -> Picture:
                     f"The picture has {image.width} x {image.height} pixels; at most {max_pixels:,} are decoded.",
                 )
             return _load(image)
-    except ImageError:
-        raise
+    except (ImageError, MemoryError):
+        raise  # too little memory now says nothing about the picture
     except Exception as error:  # of 1,654 broken files 11 % raised something other than OSError in Pillow
         raise _explain(data, error) from error
 

@@ -4,6 +4,7 @@ One pass on all cores: read, hash, decode, hash the pixels. What was seen is kep
 decoded once, whatever its name. A picture that cannot be used stays in the table with its reason.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from telltale.cache import DIGEST_BYTES, DigestCache
 from telltale.data.archive import Store, open_store
-from telltale.data.decoding import Picture, decode
+from telltale.data.decoding import VERSION as DECODER, Picture, decode
 from telltale.data.source import Columns, Source, open_source
 from telltale.device import workers
 from telltale.errors import BundleError, ImageError
@@ -49,6 +50,9 @@ _SCHEMA: Final = pa.schema(
         *_FACTS,
     ]
 )
+_KEEP_EVERY: Final = 20_000
+"""Pictures whose facts may be lost when the machine dies: 20 s of work on 2 cores."""
+
 Seen: TypeAlias = tuple[int, bytes, int, tuple[Any, ...] | None]
 """Of one picture: size in bytes, digest, row of its facts in the cache (-1: none), and its facts where they are new."""
 
@@ -197,6 +201,11 @@ def _open_store(location: str, size: int, changed: int) -> Store:
     return open_store(Path(location))
 
 
+def facts_folder() -> Path:
+    """Where it is kept what this version of the decoder found in pictures."""
+    return cache_folder(f"facts/{sha256(DECODER.encode()).hex()[:16]}")
+
+
 def describe_reasons(quarantined: Index) -> str:
     """`3 truncated, 1 empty`: how many pictures were set aside for each reason.
 
@@ -230,16 +239,22 @@ def scan(
     """
     if not isinstance(source, Source):
         source = open_source(source, columns or Columns(), tell=tell)
-    facts = DigestCache(cache_folder(f"facts/{FORMAT_VERSION}"), _FACTS)
+    facts = DigestCache(facts_folder(), _FACTS)
     paths = source.samples.column("path").to_pylist()
 
     def look(rows: range) -> list[Seen]:
         return _look([paths[row] for row in rows], source.store, facts, watcher)
 
     seen: list[Seen] = []
-    for found in map_in_order(look, pieces(len(paths), _CHUNK), threads=threads or workers()):
-        seen += found
-        tell(Advance("look at the pictures", len(seen), len(paths)))
+    kept = 0
+    try:
+        for found in map_in_order(look, pieces(len(paths), _CHUNK), threads=threads or workers()):
+            seen += found
+            tell(Advance("look at the pictures", len(seen), len(paths)))
+            if len(seen) - kept >= _KEEP_EVERY:
+                kept = _keep(seen, kept, facts)
+    finally:
+        _keep(seen, kept, facts)
     described = _describe(seen, facts)
     columns_found = {"bytes": pa.array([size for size, _, _, _ in seen], pa.int64())}
     table = source.samples.select(["path", "label", "split", "group"])
@@ -248,7 +263,7 @@ def scan(
     return Index(
         table.select(_SCHEMA.names).cast(_SCHEMA),
         source.classes,
-        source.store.location,
+        os.path.abspath(source.store.location),
         source.name,
         source.layout,
         source.notes,
@@ -302,23 +317,24 @@ def _failed(reason: str, detail: str) -> tuple[Any, ...]:
     return (None, None, None, None, None, None, None, reason, detail)
 
 
+def _keep(seen: list[Seen], start: int, facts: DigestCache) -> int:
+    """Write what is new of the pictures from `start` on; files that were not read have nothing to keep."""
+    new = [(digest, found) for _, digest, _, found in seen[start:] if found is not None and any(digest)]
+    digests = pa.array([digest for digest, _ in new], pa.binary(DIGEST_BYTES))
+    facts.write(_tabulate([found for _, found in new]).add_column(0, pa.field("digest", digests.type), digests))
+    return len(seen)
+
+
 def _describe(seen: list[Seen], facts: DigestCache) -> pa.Table:
-    """Digest and facts of every picture in order; new facts go into the cache, but not of files that were not read."""
+    """Digest and facts of every picture, in order."""
     known = np.array([row for _, _, row, _ in seen], np.int64)
-    new_rows = np.flatnonzero(known < 0)
-    new = pa.Table.from_pylist(
-        [dict(zip(_FACTS.names, seen[row][3] or (), strict=True)) for row in new_rows], schema=_FACTS
-    )
-    new_digests = pa.array([seen[row][1] for row in new_rows], pa.binary(DIGEST_BYTES))
-    both = pa.concat_tables([facts.take(known[known >= 0]).select(_FACTS.names), new])
+    old, new = np.flatnonzero(known >= 0), np.flatnonzero(known < 0)
+    both = pa.concat_tables([facts.take(known[old]).select(_FACTS.names), _tabulate([seen[row][3] for row in new])])
     order = np.empty(len(seen), np.int64)
-    order[np.concatenate([np.flatnonzero(known >= 0), new_rows])] = np.arange(len(seen))
-    described = both.take(pa.array(order))
-    described = described.add_column(
-        0, "digest", pa.array([digest for _, digest, _, _ in seen], pa.binary(DIGEST_BYTES))
-    )
-    keep = [number for number, row in enumerate(new_rows) if any(seen[row][1])]
-    facts.add(
-        new.add_column(0, pa.field("digest", pa.binary(DIGEST_BYTES)), new_digests).take(pa.array(keep, pa.int64()))
-    )
-    return described
+    order[np.concatenate([old, new])] = np.arange(len(seen))
+    digests = pa.array([digest for _, digest, _, _ in seen], pa.binary(DIGEST_BYTES))
+    return both.take(pa.array(order)).add_column(0, "digest", digests)
+
+
+def _tabulate(facts: list[tuple[Any, ...] | None]) -> pa.Table:
+    return pa.Table.from_pylist([dict(zip(_FACTS.names, one or (), strict=True)) for one in facts], schema=_FACTS)

@@ -21,6 +21,7 @@ from telltale.files import write_atomic
 from telltale.model.backbone import PendingBackbone, request_backbone
 from telltale.model.classifier import Classifier
 from telltale.model.features import Extractor, FeatureStream
+from telltale.model.zoo import check_network
 from telltale.progress import Note, Tell, silent
 from telltale.training.fitting import fit, versions
 from telltale.training.recipe import Recipe
@@ -55,6 +56,8 @@ def train(
     start = time.perf_counter()
     recipe = recipe or Recipe()
     device = choose_device(device)
+    if recipe.how == "scratch":
+        check_network(recipe.model, recipe.img_size)
     with _backbone(recipe) as pending:
         opened = open_source(source, columns or Columns(), tell=tell)
         with _new_run(opened.name, output) as run:
@@ -112,8 +115,12 @@ def _scan(
     stream = FeatureStream(
         pending, size=recipe.img_size, resize=recipe.resize, precision=recipe.precision, device=device
     )
-    index = scan(opened, watcher=stream, tell=tell)
-    return index, stream.finish()
+    try:
+        index = scan(opened, watcher=stream, tell=tell)
+        return index, stream.finish()
+    except BaseException:
+        stream.flush()  # what was computed before Ctrl-C need not be computed again
+        raise
 
 
 def tell_data(index: Index, splits: Splits, tell: Tell) -> None:

@@ -6,6 +6,7 @@ A picture that cannot be read becomes a row with `status` `error` and its reason
 import csv
 import io
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -14,11 +15,13 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 
-from telltale.data.archive import Store
+from telltale.data.archive import FolderStore, Store
 from telltale.data.decoding import decode
+from telltale.data.download import is_url
 from telltale.data.source import list_pictures
+from telltale.data.store import portable_name
 from telltale.device import workers
-from telltale.errors import ImageError, OutputError
+from telltale.errors import ImageError, RecipeError
 from telltale.files import make_folder, write_atomic
 from telltale.model.bundle import load
 from telltale.model.classifier import Classifier
@@ -50,13 +53,15 @@ def predict(
 ) -> Iterator[Prediction]:
     """A `Prediction` for every picture in `inputs`: picture files, folders (all pictures below, sorted) or archives.
 
-    `classifier` may be the path of a bundle or of a run folder. Pictures are read while the caller consumes.
-    Raises `SourceError` at once where one of `inputs` does not exist or holds no pictures.
+    `classifier` may be the path of a bundle or of a run folder. Pictures are read while the caller consumes; one that
+    is not there is a row with its reason. Raises `SourceError` at once where none of `inputs` exists.
     """
     if not isinstance(classifier, Classifier):
         classifier = load(classifier)
     known = classifier
-    found = [_pictures(one) for one in inputs]
+    places = list(inputs)
+    some_exist = any(is_url(str(one)) or os.path.lexists(one) for one in places)
+    found = [_pictures(one, may_be_missing=some_exist) for one in places]
     total = sum(len(paths) for _, paths, _ in found)
     pictures = ((store, path, name(path)) for store, paths, name in found for path in paths)
 
@@ -73,12 +78,15 @@ def predict(
     return rows()
 
 
-def _pictures(location: str | Path) -> tuple[Store, list[str], Callable[[str], str]]:
-    """A store, paths in it, and how each is called in the output: as the user named it."""
+def _pictures(location: str | Path, *, may_be_missing: bool) -> tuple[Store, list[str], Callable[[str], str]]:
+    """A store, paths in it, and how each is called in the output: as the user named it, in valid UTF-8."""
+    name, file = portable_name(str(location)), portable_name(Path(location).name)
+    if may_be_missing and not is_url(str(location)) and not os.path.lexists(location):
+        return FolderStore(Path(location).parent), [file], lambda path: name
     store, paths = list_pictures(location)
-    if Path(location).is_file() and len(paths) == 1 and Path(location).name == Path(paths[0]).name:
-        return store, paths, lambda path: str(location)
-    return store, paths, lambda path: f"{str(location).rstrip('/')}/{path}"
+    if Path(location).is_file() and paths == [file]:
+        return store, paths, lambda path: name
+    return store, paths, lambda path: f"{name.rstrip('/')}/{path}"
 
 
 def _chunks(pictures: Iterator[tuple[Store, str, str]]) -> Iterator[list[tuple[Store, str, str]]]:
@@ -95,6 +103,8 @@ def _answer(chunk: list[tuple[Store, str, str]], classifier: Classifier) -> list
             reasons.append("")
         except ImageError as error:
             reasons.append(f"{error.reason}: {error.detail}")
+        except FileNotFoundError:
+            reasons.append("missing: There is no such file.")
         except OSError as error:
             reasons.append(f"unreadable: {error.strerror or error}")
     table = classifier.head.probabilities(extractor.engine.run(squares)) if squares else np.empty((0, 0))
@@ -112,7 +122,7 @@ def _answer(chunk: list[tuple[Store, str, str]], classifier: Classifier) -> list
 
 def _write_csv(predictions: Iterable[Prediction], file: BinaryIO) -> None:
     """Comma-separated, with a header; probabilities with 6 digits."""
-    text = io.TextIOWrapper(file, encoding="utf-8", errors="surrogateescape", newline="", write_through=True)
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for one in predictions:
@@ -124,7 +134,7 @@ def _write_csv(predictions: Iterable[Prediction], file: BinaryIO) -> None:
 def _write_jsonl(predictions: Iterable[Prediction], file: BinaryIO) -> None:
     """One JSON object per line; `prob` is null where there is none."""
     for one in predictions:
-        file.write(json.dumps(one.to_dict(), ensure_ascii=False).encode("utf-8", "surrogateescape") + b"\n")
+        file.write(json.dumps(one.to_dict(), ensure_ascii=False).encode() + b"\n")
 
 
 def _write_parquet(predictions: Iterable[Prediction], file: BinaryIO) -> None:
@@ -150,7 +160,7 @@ def write_predictions(predictions: Iterable[Prediction], path: str | Path) -> Pa
     path = Path(path)
     ending = path.suffix.lower().lstrip(".")
     if ending not in FORMATS:
-        raise OutputError(
+        raise RecipeError(
             f"The output {str(path)!r} ends in {path.suffix or 'nothing'!r}.",
             expected=f"One of {', '.join('.' + name for name in FORMATS)}.",
             do="Give the file one of these endings.",

@@ -267,7 +267,7 @@ def _check(labels: Ints, probabilities: Floats, classes: Sequence[str], paths: S
         raise DataError(
             f"There is no picture to evaluate ({unreadable} could not be read).",
             expected="At least one readable picture with a label.",
-            do="Give other data, or look at them first: telltale inspect DATA.",
+            do="Give other data.",
         )
     if labels.min() < 0 or labels.max() >= len(classes):
         raise ValueError(f"labels are {labels.min()} to {labels.max()} where there are {len(classes)} classes")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from telltale import errors
+from telltale.data.store import explain_input
 from telltale.errors import BundleError, ModelError, UserError
 from telltale.files import cache_folder, read_json, sha256_file, verify_manifest, write_json
 
@@ -271,6 +272,7 @@ def _alias(request: Request) -> Path:
     """Where the cache notes which folder answers a request; a file of weights counts by its content."""
     facts = request.to_dict()
     if request.weights:
-        facts["weights"] = sha256_file(Path(request.weights))
+        with explain_input(request.weights):
+            facts["weights"] = sha256_file(Path(request.weights))
     key = hashlib.sha256(json.dumps([FORMAT_VERSION, facts], sort_keys=True).encode()).hexdigest()[:24]
     return cache_folder("engines") / f"{key}.json"

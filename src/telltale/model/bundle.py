@@ -26,6 +26,7 @@ from telltale.files import (
     explain_output,
     make_folder,
     read_json,
+    sync_folder,
     verify_manifest,
     write_atomic,
     write_json,
@@ -168,8 +169,10 @@ def _replace(temporary: Path, path: Path) -> None:
     with explain_output(path):
         if not path.exists():
             os.replace(temporary, path)
+            sync_folder(path.parent)
             return
         old = path.with_name(f".{path.name}.{secrets.token_hex(4)}.old")
         os.replace(path, old)
         os.replace(temporary, path)
+        sync_folder(path.parent)
         shutil.rmtree(old, ignore_errors=True)

@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from telltale.batches.preprocess import Preprocess
+from telltale.batches.preprocess import VERSION as RESIZER, Preprocess
 from telltale.cache import DIGEST_BYTES, DigestCache, digest_matrix
-from telltale.data.decoding import decode
+from telltale.data.decoding import VERSION as DECODER, decode
 from telltale.data.index import Index
 from telltale.device import workers
-from telltale.errors import DataError, ImageError
+from telltale.errors import DataError, ImageError, OutputError
 from telltale.files import cache_folder, sha256
 from telltale.model.backbone import USUAL_SIZE, Backbone, PendingBackbone
 from telltale.model.engine import Engine, best_precision, open_engine
@@ -77,6 +77,7 @@ class Extractor:
             self.preprocess.to_dict(),
             self.arithmetic,
             [self.device, runner, version(runner)],
+            [DECODER, RESIZER],
         ]
         key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
         schema = pa.schema([("features", pa.list_(pa.float32(), self.backbone.dimension))])
@@ -117,6 +118,11 @@ class FeatureStream:
         self._open().take(digests, reduced)
         while self._parked:
             self._unpark()
+
+    def flush(self) -> None:
+        """Write the features that are there to the cache; what waits for the network is dropped."""
+        if self._sink is not None:
+            self._sink.flush()
 
     def finish(self) -> Extractor:
         """Compute what still waits, write everything to the cache, and give the extractor that did it."""
@@ -187,8 +193,7 @@ class _Sink:
         values = pa.array(np.concatenate(features).ravel(), pa.float32())
         lists = pa.FixedSizeListArray.from_arrays(values, self.extractor.backbone.dimension)
         table = pa.table({"digest": pa.array(digests, pa.binary(DIGEST_BYTES)), "features": lists})
-        # An object of its own: `self.cache` is read by other threads at the same time.
-        self.extractor.cache().add(table)
+        self.cache.write(table)
 
 
 def features(index: Index, extractor: Extractor, *, tell: Tell = silent) -> NDArray[np.float32]:
@@ -205,6 +210,12 @@ def features(index: Index, extractor: Extractor, *, tell: Tell = silent) -> NDAr
         _compute(index, missing[np.sort(first)], extractor, tell)
         cache = extractor.cache()
         rows = cache.find(digests)
+        if (rows < 0).any():
+            raise OutputError(
+                f"Features that were just written are gone from {str(cache.folder)!r}.",
+                expected="A cache that nobody empties meanwhile.",
+                do="Run the same command again.",
+            )
     matrix = _empty(len(index), extractor.backbone.dimension)
     for part in pieces(len(index), 65_536):
         cache.gather("features", rows[part.start : part.stop], matrix[part.start : part.stop])

@@ -66,6 +66,11 @@ def create_network(model: str, classes: int, size: int) -> "tuple[torch.nn.Modul
     return _create(model, {}, size, pretrained=False, classes=classes), Architecture(model, (), size)
 
 
+def check_network(model: str, size: int) -> None:
+    """Raise `ModelError` now where `create_network` would do so later."""
+    take_head(create_network(model, 2, size)[0], model)
+
+
 def take_head(network: "torch.nn.Module", model: str) -> "torch.nn.Linear":
     """The last linear layer of a network from `create_network`."""
     import torch

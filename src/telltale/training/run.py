@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from telltale.errors import BundleError, OutputError
+from telltale.errors import BundleError, RecipeError
 from telltale.files import explain_output, make_folder, write_atomic
 from telltale.model.bundle import IN_RUN
 from telltale.training.recipe import Recipe
@@ -68,7 +68,7 @@ def create_run(name: str, output: str | Path | None = None) -> Run:
         folder = make_folder(Path(output))
         with explain_output(folder):
             if any(folder.iterdir()):
-                raise OutputError(
+                raise RecipeError(
                     f"The folder {str(folder)!r} is not empty.",
                     expected="A new or an empty folder, so that nothing there is changed.",
                     do="Give another --output.",

@@ -1,0 +1,50 @@
+"""What is kept by a picture's content stays true only while the same bytes give the same pixels.
+
+Where one of these fails, pixels have changed: raise the number in `VERSION` of `data/decoding.py` or
+`batches/preprocess.py`, so that features and facts of before are not used, and write the new hashes here.
+"""
+
+import hashlib
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from telltale.batches import preprocess
+from telltale.batches.preprocess import Preprocess
+from telltale.data import decoding
+from telltale.data.decoding import decode
+
+RAMP = (np.indices((90, 140)).sum(0)[..., None] * np.array([1, 3, 7]) % 256).astype(np.uint8)
+
+SQUARES = {
+    "crop": "1e69c2640080",
+    "squash": "8f8769bc8d99",
+    "pad": "c66b1f86039d",
+}
+DECODED = {"JPEG": "57e3dda7d88c", "PNG": "1d3285bc5a6e"}
+
+
+def short_hash(pixels):
+    return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()[:12]
+
+
+def encode(kind):
+    file = io.BytesIO()
+    Image.fromarray(RAMP if kind == "PNG" else RAMP // 64 * 64).save(
+        file, kind, **{"quality": 90} if kind == "JPEG" else {}
+    )
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("resize", SQUARES)
+def test_a_square_is_what_it_was(resize):
+    assert short_hash(Preprocess(32, resize).apply(RAMP)) == SQUARES[resize]
+    assert preprocess.VERSION.startswith("1 opencv ")
+
+
+@pytest.mark.parametrize("kind", DECODED)
+def test_decoded_pixels_are_what_they_were(kind):
+    assert short_hash(decode(encode(kind)).pixels) == DECODED[kind]
+    assert decoding.VERSION.startswith("1 simplejpeg ")
