@@ -150,7 +150,7 @@ def test_weights_that_are_converted_already_are_found(tmp_path, backbone):
     tensors = load_file(backbone.folder / "backbone.safetensors")
     file = tmp_path / "model.safetensors"
     save_file({f"backbone.{name}": value for name, value in tensors.items()} | {"head.bias": np.zeros(2)}, file)
-    assert with_weights(backbone, file, "backbone.") == backbone
+    assert with_weights(backbone, file, "backbone.") == (backbone, False)
 
 
 def test_the_folder_depends_on_everything_that_decides_the_features(backbone):

@@ -211,6 +211,19 @@ def test_golden_pictures_get_their_probabilities(bundle, classifier):
     assert golden_difference(replace(classifier, head=head), bundle) > TOLERANCE
 
 
+def test_other_answers_on_another_machine_are_refused(classifier, tmp_path, monkeypatch):
+    size = classifier.extractor.preprocess.size
+    pictures = np.random.default_rng(0).integers(0, 256, (2, size, size, 3), dtype=np.uint8)
+    wrong = (
+        -1000
+        * classifier.head.weight[classifier.head.probabilities(classifier.extractor.engine.run(pictures)).argmax(1)]
+    )
+    bundle = save(classifier, tmp_path / "odd.telltale", golden=Golden(pictures, wrong))
+    monkeypatch.setenv("TELLTALE_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(BundleError, match="gives other answers on this machine than where it was made"):
+        load(bundle)
+
+
 def test_it_is_loaded_and_run_without_torch(bundle):
     program = (
         "import sys, numpy as np; from telltale.model.bundle import golden_difference, load\n"

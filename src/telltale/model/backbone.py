@@ -257,15 +257,15 @@ def request_backbone(model: str, *, weights: str = "", size: int = 0) -> Pending
     return PendingBackbone(Request(model, find_weights(model, weights), size))
 
 
-def with_weights(backbone: Backbone, weights: Path, prefix: str) -> Backbone:
-    """`backbone` in this machine's cache, converted from a file of weights where it is not there yet."""
+def with_weights(backbone: Backbone, weights: Path, prefix: str) -> tuple[Backbone, bool]:
+    """`backbone` in this machine's cache, converted from a file of weights where it is not there yet; and was it so?"""
     folder = engine_folder(backbone.architecture, backbone.weights_hash, backbone.mean, backbone.std)
     found = open_backbone(folder)
-    if found is None:
-        architecture = backbone.architecture
-        request = Request(architecture.name, str(weights), architecture.size, prefix, architecture)
-        found = PendingBackbone(replace(request, mean=backbone.mean, std=backbone.std)).result()
-    return found
+    if found is not None:
+        return found, False
+    architecture = backbone.architecture
+    request = Request(architecture.name, str(weights), architecture.size, prefix, architecture)
+    return PendingBackbone(replace(request, mean=backbone.mean, std=backbone.std)).result(), True
 
 
 def _alias(request: Request) -> Path:

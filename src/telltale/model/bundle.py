@@ -42,8 +42,9 @@ SUFFIX: Final = ".telltale"
 IN_RUN: Final = f"model{SUFFIX}"
 """Name of the bundle in a run folder."""
 
-TOLERANCE: Final = 0.02
-"""Largest difference of a golden probability: bf16 against f32 stays below it (benchmarks/RESULTS.md#precision)."""
+TOLERANCE: Final = 0.25
+"""Largest difference of a golden probability on another machine: more than between bf16 and f32 (0.155 at
+most over 500 photos, benchmarks/RESULTS.md#precision), less than what a wrong network does."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,11 @@ def load(path: str | Path, *, device: str = "auto") -> Classifier:
             expected="A bundle as Telltale wrote it.",
             do="Copy it again from where it is whole, or train again.",
         ) from error
-    backbone = with_weights(described, folder / "model.safetensors", "backbone.")
-    return Classifier(Extractor(backbone, preprocess, precision, choose_device(device)), head, classes, facts)
+    backbone, is_new = with_weights(described, folder / "model.safetensors", "backbone.")
+    classifier = Classifier(Extractor(backbone, preprocess, precision, choose_device(device)), head, classes, facts)
+    if is_new:
+        _check_golden(classifier, folder)
+    return classifier
 
 
 def find_bundle(path: str | Path) -> Path:
@@ -137,6 +141,16 @@ def golden_difference(classifier: Classifier, path: str | Path) -> float:
     pictures = np.stack([np.asarray(Image.open(folder / name).convert("RGB")) for name in expected])
     computed = classifier.head.probabilities(classifier.extractor.engine.run(pictures))
     return float(np.abs(computed - np.array(list(expected.values()), np.float32)).max())
+
+
+def _check_golden(classifier: Classifier, folder: Path) -> None:
+    difference = golden_difference(classifier, folder)
+    if difference > TOLERANCE:
+        raise BundleError(
+            f"{str(folder)!r} gives other answers on this machine than where it was made (off by {difference:.3f}).",
+            expected=f"Its golden pictures' probabilities to within {TOLERANCE}.",
+            do="Install the versions named in its classifier.json, or train again here.",
+        )
 
 
 def _describe(classifier: Classifier) -> dict[str, Any]:
