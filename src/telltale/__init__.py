@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from telltale.evaluation.evaluation import Evaluation as Evaluation
     from telltale.evaluation.scoring import evaluate as evaluate
     from telltale.model.bundle import load as load, save as save
-    from telltale.model.classifier import Classifier as Classifier
+    from telltale.model.classifier import Classifier as Classifier, classify as classify
     from telltale.training.fitting import fit as fit
     from telltale.training.recipe import Recipe as Recipe
-    from telltale.training.run import Run as Run
+    from telltale.training.run import Run as Run, open_run as open_run
 
 __version__ = "0.1.0"
 
@@ -37,10 +37,12 @@ _HOME: Final = {
     "Run": "telltale.training.run",
     "Splits": "telltale.data.splits",
     "UserError": "telltale.errors",
+    "classify": "telltale.model.classifier",
     "draw_samples": "telltale.data.samples",
     "evaluate": "telltale.evaluation.scoring",
     "fit": "telltale.training.fitting",
     "load": "telltale.model.bundle",
+    "open_run": "telltale.training.run",
     "open_source": "telltale.data.source",
     "predict": "telltale.delivery.predictor",
     "save": "telltale.model.bundle",

@@ -8,7 +8,6 @@
         ├── ModelError       an unknown network, missing or unfitting weights
         ├── BundleError      a saved classifier or run that is damaged, foreign or too new
         ├── RecipeError      a setting that cannot be
-        ├── ExtraError       an optional library is not installed
         ├── OutputError      a place that cannot be written (exit code 1)
         └── DownloadError    a transfer that failed (exit code 1)
 
@@ -83,10 +82,6 @@ class BundleError(UserError):
 
 class RecipeError(UserError):
     """A setting that cannot be."""
-
-
-class ExtraError(UserError):
-    """An optional library is not installed."""
 
 
 class OutputError(UserError):
