@@ -12,7 +12,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from telltale.files import make_folder, write_atomic
+from telltale.arrow import UNREADABLE, read_arrow, write_arrow
+from telltale.files import make_folder
 
 DIGEST_BYTES = 32
 
@@ -75,14 +76,7 @@ class DigestCache:
         """Add rows for objects that are made later; safe while other threads use this one."""
         if not table.num_rows:
             return None
-        table = table.cast(self.schema).combine_chunks()
-        path = self.folder / f"{secrets.token_hex(8)}.arrow"
-
-        def write(file: object) -> None:
-            with pa.ipc.new_file(file, self.schema) as writer:
-                writer.write_table(table, max_chunksize=table.num_rows)
-
-        return write_atomic(path, write)
+        return write_arrow(self.folder / f"{secrets.token_hex(8)}.arrow", table.cast(self.schema))
 
     def _sort(self) -> None:
         self._starts = np.concatenate([[0], np.cumsum([table.num_rows for table in self._tables])]).astype(np.int64)
@@ -115,8 +109,6 @@ def _key(digests: NDArray[np.uint8]) -> NDArray[np.uint64]:
 def _open(path: Path) -> pa.Table | None:
     """The table in a file; None for one that another process has just deleted, or that a disk has damaged."""
     try:
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        table.validate(full=True)  # texts with wrong offsets would end the process; numbers are not looked at
-    except (OSError, ValueError, pa.ArrowException):
+        return read_arrow(path)[0]
+    except UNREADABLE:
         return None
-    return table

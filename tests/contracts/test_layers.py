@@ -9,7 +9,7 @@ import pytest
 SRC = Path(__file__).parents[2] / "src" / "telltale"
 
 LAYERS = [
-    "errors registry progress threads files device cache",
+    "errors registry progress threads files device arrow cache",
     "data",
     "batches",
     "model",

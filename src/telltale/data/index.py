@@ -17,13 +17,14 @@ import pyarrow.compute as pc
 import xxhash
 from numpy.typing import NDArray
 
+from telltale.arrow import UNREADABLE, read_arrow, write_arrow
 from telltale.cache import DIGEST_BYTES, DigestCache
 from telltale.data.archive import Store, open_store
 from telltale.data.decoding import VERSION as DECODER, Picture, decode
 from telltale.data.source import Columns, Source, open_source
 from telltale.device import workers
 from telltale.errors import BundleError, ImageError
-from telltale.files import cache_folder, sha256, write_atomic
+from telltale.files import cache_folder, sha256
 from telltale.progress import Advance, Tell, silent
 from telltale.threads import map_in_order, pieces
 
@@ -149,22 +150,14 @@ class Index:
         metadata = {name: str(value) for name, value in facts.items()}
         for name, values in (("class", self.classes), ("note", self.notes)):
             metadata |= {f"{name}:{number}": value for number, value in enumerate(values)}
-        table = self.table.replace_schema_metadata(metadata)
-
-        def write(file: object) -> None:
-            with pa.ipc.new_file(file, table.schema) as writer:
-                writer.write_table(table)
-
-        return write_atomic(path, write)
+        return write_arrow(path, self.table.replace_schema_metadata(metadata))
 
     @classmethod
     def load(cls, path: Path) -> "Index":
         """Read what `save` wrote, as a memory map; `BundleError` where it is something else."""
         try:
-            table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-            table.validate(full=True)  # texts with wrong offsets would end the process later
-            texts = {name.decode(): value.decode() for name, value in (table.schema.metadata or {}).items()}
-        except (OSError, ValueError, pa.ArrowException) as error:
+            table, texts = read_arrow(path)
+        except UNREADABLE as error:
             raise BundleError(
                 f"The index {str(path)!r} cannot be read ({error}).",
                 expected="An index.arrow that Telltale wrote.",

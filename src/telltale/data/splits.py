@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from telltale.arrow import UNREADABLE, read_arrow, write_arrow
 from telltale.cache import DIGEST_BYTES
 from telltale.data.index import Index
 from telltale.errors import BundleError, DataError
-from telltale.files import write_atomic
 
 PARTS: Final = ("train", "validation", "test")
 FORMAT_VERSION: Final = 1
@@ -67,22 +67,15 @@ class Splits:
         names = pa.array([*PARTS, None]).take(pa.array(np.where(self.parts < 0, 3, self.parts), pa.int8()))
         table = self.index.table.select(["path", "label", "digest"]).append_column("part", names)
         facts = {"format_version": str(FORMAT_VERSION), "leaks": str(self.leaks)}
-        table = table.replace_schema_metadata(facts | {f"note:{n}": note for n, note in enumerate(self.notes)})
-
-        def write(file: object) -> None:
-            with pa.ipc.new_file(file, table.schema) as writer:
-                writer.write_table(table)
-
-        return write_atomic(path, write)
+        facts |= {f"note:{number}": note for number, note in enumerate(self.notes)}
+        return write_arrow(path, table.replace_schema_metadata(facts))
 
     @classmethod
     def load(cls, path: Path, index: Index) -> "Splits":
         """Read what `save` wrote for this `index`; `BundleError` where it belongs to other data."""
         try:
-            table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-            table.validate(full=True)  # texts with wrong offsets would end the process later
-            texts = {name.decode(): value.decode() for name, value in (table.schema.metadata or {}).items()}
-        except (OSError, ValueError, pa.ArrowException) as error:
+            table, texts = read_arrow(path)
+        except UNREADABLE as error:
             raise BundleError(
                 f"The splits {str(path)!r} cannot be read ({error}).",
                 expected="A splits.arrow that Telltale wrote.",
