@@ -61,7 +61,7 @@ def epochs(events) -> list[EpochDone]:
 
 def test_it_learns_and_tells_what_happened():
     net = network()
-    events = run(net, Plan(epochs=12, lr=0.01, patience=0))
+    events = run(net, plan_from(Recipe(epochs=12, lr=0.01, patience=0)))
     assert isinstance(events[0], TrainingStarted)
     assert isinstance(events[-1], TrainingStopped)
     assert (events[0].epochs, events[0].steps, events[0].pictures, events[0].validation_pictures) == (12, 6, 96, 32)
@@ -75,7 +75,7 @@ def test_it_learns_and_tells_what_happened():
 
 def test_the_best_weights_are_kept_in_the_network_and_on_disk(tmp_path):
     net, checkpoints = network(), Checkpoints(tmp_path / "weights")
-    events = run(net, Plan(epochs=6, lr=0.05, schedule="constant"), checkpoints=checkpoints)
+    events = run(net, plan_from(Recipe(epochs=6, lr=0.05, schedule="constant")), checkpoints=checkpoints)
     best = min(epochs(events), key=lambda event: event.val_loss)
     assert (events[-1].best_epoch, events[-1].val_loss) == (best.epoch, best.val_loss)
     assert measure(net, batches(32, seed=1)) == (best.val_loss, best.val_accuracy)
@@ -89,7 +89,7 @@ def test_the_best_weights_are_kept_in_the_network_and_on_disk(tmp_path):
 
 def test_two_runs_are_equal_bit_for_bit_whatever_a_listener_draws():
     first, again = network(), network()
-    plan = Plan(epochs=3, seed=7)
+    plan = plan_from(Recipe(epochs=3, seed=7))
     left = run(first, plan)
     torch.manual_seed(99)
     right = []
@@ -102,8 +102,8 @@ def test_two_runs_are_equal_bit_for_bit_whatever_a_listener_draws():
 
 def test_another_seed_gives_other_weights():
     first, other = network(), network()
-    run(first, Plan(epochs=1, seed=0))
-    run(other, Plan(epochs=1, seed=1))
+    run(first, plan_from(Recipe(epochs=1, seed=0)))
+    run(other, plan_from(Recipe(epochs=1, seed=1)))
     assert not torch.equal(first.head.weight, other.head.weight)
 
 
@@ -111,20 +111,23 @@ def test_the_users_random_numbers_are_left_alone():
     torch.manual_seed(3)
     expected = torch.rand(2)
     torch.manual_seed(3)
-    run(network(), Plan(epochs=1))
+    run(network(), plan_from(Recipe(epochs=1)))
     assert torch.equal(torch.rand(2), expected)
 
 
 def test_it_stops_when_validation_gets_no_better():
     # So small a rate that weights stay as they are in float32: no epoch after the first is better.
-    events = run(network(), Plan(epochs=30, lr=1e-30, patience=3))
+    events = run(network(), plan_from(Recipe(epochs=30, lr=1e-30, patience=3)))
     assert (events[-1].reason, events[-1].epochs, events[-1].best_epoch) == ("no better validation loss", 4, 1)
     assert [event.improved for event in epochs(events)] == [True, False, False, False]
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "constant", "plateau"])
 def test_schedules(schedule):
-    rates = [event.lr for event in epochs(run(network(), Plan(epochs=4, lr=1e-30, schedule=schedule, patience=0)))]
+    rates = [
+        event.lr
+        for event in epochs(run(network(), plan_from(Recipe(epochs=4, lr=1e-30, schedule=schedule, patience=0))))
+    ]
     if schedule == "cosine":
         assert rates == sorted(rates, reverse=True)
         assert rates[-1] < rates[0] / 10
@@ -147,7 +150,7 @@ class Exploding(nn.Module):
 
 def test_a_loss_that_is_no_number_ends_the_training_with_the_best_weights(tmp_path):
     net, checkpoints = Exploding(calls=2 * (6 + 2)), Checkpoints(tmp_path)
-    plan = Plan(epochs=9, lr=1e-4)
+    plan = plan_from(Recipe(epochs=9, lr=1e-4))
     with pytest.raises(RecipeError, match=r"The loss became nan in epoch 3\. .* such as --lr 1e-05"):
         run(net, plan, checkpoints=checkpoints)
     assert read_checkpoint(checkpoints.last).epoch == 2

@@ -26,12 +26,12 @@ from telltale.training.recipe import Recipe
 class Plan:
     """What the loop needs to know of a `Recipe`; the fields mean the same."""
 
-    epochs: int = 60
-    lr: float = 0.001
-    weight_decay: float = 0.0
-    schedule: str = "cosine"
-    patience: int = 12
-    seed: int = 0
+    epochs: int
+    lr: float
+    weight_decay: float
+    schedule: str
+    patience: int
+    seed: int
 
 
 def plan_from(recipe: Recipe) -> Plan:
