@@ -463,9 +463,15 @@ def test_wrong_usage_is_explained(cli):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs SIGINT")
+def _hears_ctrl_c():
+    """A shell lets what it runs in the background ignore Ctrl-C, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def test_an_interrupted_training_says_so(pictures, tmp_path):
     command = [sys.executable, "-m", "telltale", "train", "pictures", *QUICK[:-1], "100000", "--patience", "0"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=tmp_path, preexec_fn=_hears_ctrl_c, **pipes) as process:
         results = tmp_path / "runs" / "pictures" / "results.csv"
         end = time.monotonic() + 60
         while not results.is_file() and time.monotonic() < end:
