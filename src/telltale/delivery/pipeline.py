@@ -56,10 +56,10 @@ def train(
     start = time.perf_counter()
     recipe = recipe or Recipe()
     device = choose_device(device)
-    if recipe.how == "scratch":
-        check_network(recipe.model, recipe.img_size)
     with _backbone(recipe) as pending:
         opened = open_source(source, columns or Columns(), tell=tell)
+        if recipe.how == "scratch":
+            check_network(recipe.model, recipe.img_size)
         with _new_run(opened.name, output) as run:
             index, extractor = _scan(opened, recipe, pending, device=device, tell=tell)
             splits = split(index, seed=recipe.seed, val=recipe.val_split, test=recipe.test_split)
