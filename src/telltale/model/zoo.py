@@ -67,7 +67,7 @@ def create_network(model: str, classes: int, size: int) -> "tuple[torch.nn.Modul
 
 
 def check_network(model: str, size: int) -> None:
-    """Raise now where `create_network` or `take_head` would do so later; the plain CNN of a usual size needs no torch."""
+    """Raise now where `create_network` would do so later; a plain CNN of usual size is fine without importing torch."""
     if model == PLAIN and (not size or size >= 32):
         return
     take_head(create_network(model, 2, size)[0], model)
