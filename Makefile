@@ -4,8 +4,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# --no-compile: Python compiles what is used on first use; compiling all of it takes 44 s of the installation's 211.
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
+#: Python compiles what is used on first use; compiling all of it takes 44 s of the installation's 211.
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint requirements/constraints.txt
 FILES := pyproject.toml requirements/constraints.txt
 

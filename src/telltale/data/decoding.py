@@ -144,7 +144,7 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
 def _decode_plain_jpeg(data: bytes, max_pixels: int) -> Picture | None:
     """The common case at libjpeg-turbo's full speed; None where Pillow must look.
 
-    1.7 times as fast as Pillow on 500x375 photos (benchmarks/RESULTS.md#decoding) and bit-equal to it (tested);
+    1.5 times as fast as Pillow on photos of 365 x 404 (benchmarks/RESULTS.md#decoding) and bit-equal to it (tested);
     strict: it raises where libjpeg would warn and go on with grey, which Pillow lets pass.
     """
     try:

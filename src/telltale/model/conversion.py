@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import torch
 
 BATCH: Final = 4
-"""Pictures per inference: on 2 Zen 5 cores 4 is fastest for MobileNetV2 at 224 (benchmarks/RESULTS.md#batch): the
+"""Pictures per inference: on 2 Zen 5 cores 4 is near the best of f32 and bf16 (benchmarks/RESULTS.md#batch): the
 activations of one picture are a few megabytes, and a core has 1 MB of second-level cache."""
 
 TOLERANCE: Final = 1e-3
