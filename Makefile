@@ -4,7 +4,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-#: Python compiles what is used on first use; compiling all of it takes 44 s of the installation's 211.
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint requirements/constraints.txt
 FILES := pyproject.toml requirements/constraints.txt
