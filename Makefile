@@ -6,6 +6,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 	--constraint requirements/constraints.txt
+# As many processes as cores; the tests of one file stay in one, because they share what is slow to make.
+PARALLEL := --numprocesses auto --dist loadfile
+# One thread each for small matrices: two processes with two threads each wait for one another most of the time.
+PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q
 FILES := pyproject.toml requirements/constraints.txt
 
 .PHONY: demo test test-all lint format bench docs clean
@@ -14,10 +18,10 @@ demo: $(VENV)/installed
 	$(BIN)/telltale demo
 
 test: $(VENV)/installed-test
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(PYTEST) -m "not slow" $(PARALLEL)
 
 test-all: $(VENV)/installed-test
-	$(BIN)/python -m pytest -q
+	$(PYTEST) $(PARALLEL)
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

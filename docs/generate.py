@@ -1,4 +1,4 @@
-"""Write docs/<command>.md from what `telltale <command> --help` prints; with --check, say whether they are current.
+"""Write docs/<command>.md from what `telltale <command> --help` prints, and docs/checks.md; --check: are they current?
 
 python docs/generate.py [--check]
 """
@@ -11,14 +11,16 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from telltale.cli import app
+from telltale.data.checks import describe_checks
 
 DOCS = Path(__file__).parent
 WIDTH = "80"
 
 
 def pages() -> dict[str, str]:
-    """File name to content: one page per command."""
-    return {f"{name}.md": page(name) for name in sorted(get_command(app).commands)}
+    """File name to content: one page per command, and the checks of `telltale inspect`."""
+    commands = {f"{name}.md": page(name) for name in sorted(get_command(app).commands)}
+    return commands | {"checks.md": f"# What `telltale inspect` looks for\n\n{describe_checks()}"}
 
 
 def page(name: str) -> str:

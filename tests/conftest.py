@@ -56,6 +56,12 @@ def pictures(tmp_path: Path) -> Path:
     return draw_pictures(tmp_path / "pictures")
 
 
+@pytest.fixture
+def unseen(tmp_path: Path) -> Path:
+    """A folder with other pictures of the same kind."""
+    return draw_pictures(tmp_path / "unseen", seed=1)
+
+
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder for TELLTALE_WEIGHTS with `NETWORK`: random weights, batch norms that have seen pictures."""

@@ -12,10 +12,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from telltale.data.findings import Findings as Findings, inspect as inspect
     from telltale.data.index import Index as Index, scan as scan
     from telltale.data.samples import draw_samples as draw_samples
     from telltale.data.source import open_source as open_source
     from telltale.data.splits import Splits as Splits, split as split
+    from telltale.delivery.gallery import show as show
+    from telltale.delivery.inspection import InspectionSettings as InspectionSettings
+    from telltale.delivery.inspection_pipeline import inspect_source as inspect_source
     from telltale.delivery.pipeline import train as train
     from telltale.delivery.predictor import predict as predict
     from telltale.errors import UserError as UserError
@@ -32,7 +36,9 @@ __version__ = "0.1.0"
 _HOME: Final = {
     "Classifier": "telltale.model.classifier",
     "Evaluation": "telltale.evaluation.evaluation",
+    "Findings": "telltale.data.findings",
     "Index": "telltale.data.index",
+    "InspectionSettings": "telltale.delivery.inspection",
     "Recipe": "telltale.training.recipe",
     "Run": "telltale.training.run",
     "Splits": "telltale.data.splits",
@@ -41,12 +47,15 @@ _HOME: Final = {
     "draw_samples": "telltale.data.samples",
     "evaluate": "telltale.evaluation.scoring",
     "fit": "telltale.training.fitting",
+    "inspect": "telltale.data.findings",
+    "inspect_source": "telltale.delivery.inspection_pipeline",
     "load": "telltale.model.bundle",
     "open_run": "telltale.training.run",
     "open_source": "telltale.data.source",
     "predict": "telltale.delivery.predictor",
     "save": "telltale.model.bundle",
     "scan": "telltale.data.index",
+    "show": "telltale.delivery.gallery",
     "split": "telltale.data.splits",
     "train": "telltale.delivery.pipeline",
 }

@@ -10,13 +10,16 @@ from telltale.files import write_atomic
 UNREADABLE: Final = (OSError, ValueError, pa.ArrowException)
 """What `read_arrow` raises for a file that is missing, damaged or something else."""
 
+_COPIED_BYTES: Final = 2**29
+
 
 def write_arrow(path: Path, table: pa.Table) -> Path:
-    """Write `table` with the metadata of its schema, as one batch."""
+    """Write `table` with the metadata of its schema, as one batch unless it is too large to be copied for that."""
 
     def write(file: object) -> None:
         with pa.ipc.new_file(file, table.schema) as writer:
-            writer.write_table(table.combine_chunks(), max_chunksize=max(1, table.num_rows))
+            small = table.nbytes <= _COPIED_BYTES
+            writer.write_table(table.combine_chunks() if small else table, max_chunksize=max(1, table.num_rows))
 
     return write_atomic(path, write)
 

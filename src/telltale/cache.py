@@ -6,6 +6,7 @@ own) and safe to delete. Read through memory maps, so that memory stays flat.
 """
 
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,9 +53,10 @@ class DigestCache:
         """Row of one digest, -1 where there is none."""
         return int(self.find(np.frombuffer(digest, np.uint8)[None])[0])
 
-    def take(self, rows: NDArray[np.int64]) -> pa.Table:
-        """The rows with these numbers, in this order."""
-        return pa.concat_tables(self._tables or [self.schema.empty_table()]).take(pa.array(rows))
+    def take(self, rows: NDArray[np.int64], columns: Sequence[str] = ()) -> pa.Table:
+        """The rows with these numbers, in this order; only some `columns` where they are named."""
+        whole = pa.concat_tables(self._tables or [self.schema.empty_table()])
+        return whole.select(list(columns or self.schema.names)).take(pa.array(rows))
 
     def gather(self, column: str, rows: NDArray[np.int64], out: NDArray[np.float32]) -> None:
         """Copy a column of fixed-size float32 lists into `out` `[len(rows), width]`, straight from the memory maps."""

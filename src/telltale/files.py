@@ -3,9 +3,11 @@
 import contextlib
 import errno
 import hashlib
+import itertools
 import json
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ from typing import Any, BinaryIO
 
 import platformdirs
 
-from telltale.errors import BundleError, OutputError
+from telltale.errors import BundleError, OutputError, RecipeError
 
 MANIFEST = "manifest.json"
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -100,6 +102,47 @@ def make_folder(path: Path) -> Path:
     with explain_output(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def create_folder(root: str, name: str, output: str | Path | None = None) -> Path:
+    """A new folder for results: `output` where given (it must not hold anything), else `root/NAME`, `root/NAME-2`, …"""
+    if output is not None:
+        folder = make_folder(Path(output))
+        with explain_output(folder):
+            if any(folder.iterdir()):
+                raise RecipeError(
+                    f"The folder {str(folder)!r} is not empty.",
+                    expected="A new or an empty folder, so that nothing there is changed.",
+                    do="Give another --output.",
+                )
+        return folder
+    parent = make_folder(Path(root))
+    for number in itertools.count(1):
+        folder = parent / (name if number == 1 else f"{name}-{number}")
+        with explain_output(folder), contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+    raise AssertionError("count has no end")
+
+
+@contextlib.contextmanager
+def fresh_folder(root: str, name: str, output: str | Path | None = None) -> Iterator[Path]:
+    """What `create_folder` makes, made at once, so that a forbidden place is known early; gone again if the work fails.
+
+    A folder `output` that was there before stays, empty; `root` goes too where this would have been its first folder.
+    """
+    there = output is not None and Path(output).is_dir()
+    folder = create_folder(root, name, output)
+    try:
+        yield folder
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            if there:
+                folder.mkdir()
+            elif output is None:
+                folder.parent.rmdir()  # only where it holds nothing else
+        raise
 
 
 def write_json(path: Path, kind: str, version: int, content: dict[str, Any]) -> Path:

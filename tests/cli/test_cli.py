@@ -124,13 +124,65 @@ def test_predict_to_every_place(cli, trained, pictures, tmp_path):
     ]
 
 
-def test_evaluate_in_words_and_as_json(cli, trained, pictures, tmp_path):
-    words = cli("evaluate", trained, pictures, "-o", "scores")
+def test_evaluate_in_words_and_as_json(cli, trained, unseen, tmp_path):
+    words = cli("evaluate", trained, unseen, "-o", "scores")
     assert words.code == 0, words
     assert "accuracy" in words.stdout
     assert {path.name for path in (tmp_path / "scores").iterdir()} == {"evaluation.json", "confusion_matrix.png"}
-    answer = cli("evaluate", trained / "model.telltale", pictures, "--json")
+    answer = cli("evaluate", trained / "model.telltale", unseen, "--json")
     assert json.loads(answer.stdout)["images"] == 40
+
+
+def test_evaluate_says_what_was_learned_from(cli, trained):
+    pets = trained.parents[1] / "pets"
+    refuse(cli("evaluate", trained, pets), 2, r"\d+ of 40 pictures were learned from by this classifier: '")
+    marked = cli("evaluate", trained, pets, "--seen", "mark", "--json")
+    seen = json.loads(marked.stdout)["seen"]
+    assert (seen["learned"], seen["alike"], seen["chose"]) == (28, 0, 8), marked
+    skipped = json.loads(cli("evaluate", trained, pets, "--seen", "skip", "--json").stdout)
+    assert skipped["images"] == 40 - seen["learned"] - seen["alike"]
+    refuse(cli("evaluate", trained, pets, "--seen", "no"), 2, r"What to do with training pictures is 'no'")
+
+
+def test_train_in_folds(cli, pictures, tmp_path):
+    answer = cli("train", pictures, *QUICK, "--folds", "3", "--output", "mine", "--json")
+    assert answer.code == 0, answer
+    assert json.loads(answer.stdout)["test"]["images"] == 40
+    assert answer.stderr.count(" of 3: accuracy ") == 3
+    assert len((tmp_path / "mine" / "folds.csv").read_text().splitlines()) == 4
+
+
+def test_leaks_are_said_and_moved(cli, pictures, tmp_path):
+    for part in ("train", "val", "test"):
+        for path in sorted(pictures.glob("[bgry]*/*.png")):
+            wanted = {"train": range(6), "val": (0, 6, 7), "test": (1, 8, 9)}[part]
+            if int(path.stem[-1]) in wanted:
+                target = tmp_path / "parted" / part / path.parent.name / f"{part}-{path.name}"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, target)
+    said = cli("train", "parted", *QUICK, "--output", "one")
+    assert said.code == 0, said
+    words = re.sub(r"\s+", " ", said.stderr)
+    assert (
+        "8 pictures of validation and test are not new: 8 with the same pixels as a picture in an earlier part" in words
+    )
+    assert "val/blue/val-blue-0.png same pixels: train/blue/train-blue-0.png" in words
+    moved = cli("train", "parted", *QUICK, "--output", "other", "--fix-leaks")
+    assert moved.code == 0, moved
+    assert "8 pictures were moved out of validation and test" in re.sub(r"\s+", " ", moved.stderr)
+    assert "are not new" not in moved.stderr
+    assert json.loads((tmp_path / "other" / "evaluation.json").read_text())["images"] == 8
+
+
+def test_corrected_labels_are_learned(cli, pictures, tmp_path):
+    before = snapshot(pictures)
+    rows = [f"red/red-{number}.png,red,blue,0.9" for number in range(5)] + ["red/red-5.png,red,,0.5"]
+    (tmp_path / "labels-fix.csv").write_text("\n".join(["file,given,suggested,confidence", *rows]) + "\n")
+    answer = cli("train", "pictures", *QUICK, "--labels-fix", "labels-fix.csv", "--output", "mine")
+    assert answer.code == 0, answer
+    assert "39 pictures" in answer.stderr and "15 blue, 10 green, 4 red, 10 yellow" in answer.stderr
+    assert snapshot(pictures) == before
+    refuse(cli("train", "pictures", *QUICK, "--labels-fix", "absent.csv"), 2, r"absent.csv")
 
 
 def test_models(cli):
@@ -295,8 +347,8 @@ def test_a_url_that_breaks_half_way_is_explained(cli, half, tmp_path):
 
 
 def test_a_url_of_another_kind_is_explained(cli):
-    answer = cli("train", "ftp://127.0.0.1/pets.zip", *QUICK)
-    refuse(answer, 2, r"'ftp://127.0.0.1/pets.zip' cannot be fetched.*\n  expected: An http or https URL")
+    answer = cli("train", "gopher://127.0.0.1/pets.zip", *QUICK)
+    refuse(answer, 2, r"There is no way to read 'gopher' URLs\.\n  expected: s3://, gs://, https:// or another")
 
 
 # Bad input: pictures

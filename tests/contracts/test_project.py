@@ -64,7 +64,8 @@ def test_dependencies_are_what_is_imported():
     tops -= {"telltale", *sys.stdlib_module_names}
     homes = packages_distributions()
     used = {name(homes[top][0]) for top in tops}
-    assert used == {name(one) for one in PROJECT["dependencies"]}
+    extras = {name(one) for key, ones in PROJECT["optional-dependencies"].items() if key != "test" for one in ones}
+    assert used - extras == {name(one) for one in PROJECT["dependencies"]}
 
 
 def test_pins_are_exact_and_cover_what_is_declared():

@@ -2,6 +2,7 @@
 
 import ast
 import io
+import re
 import struct
 import time
 import tracemalloc
@@ -16,7 +17,7 @@ from hypothesis import given, settings, strategies as st
 from PIL import Image, ImageOps
 
 import telltale.data.decoding
-from telltale.data.decoding import FORMATS, MAX_PIXELS, REASONS, Picture, decode
+from telltale.data.decoding import ENDING_FORMATS, EXTENSIONS, FORMATS, MAX_PIXELS, REASONS, Picture, decode
 from telltale.errors import ImageError
 
 ORIENTATION = 0x0112
@@ -269,10 +270,22 @@ REFUSED = {
     "xml": (b"<?xml version='1.0'?><Error/>", "html", "XML"),
     "git lfs": (LFS, "pointer", "Git LFS pointer: run `git lfs pull`"),
     "heic": (HEIC, "heic", "convert them to JPEG"),
-    "text": (b"hello, I am a text", "not an image", "first bytes 68 65 6c"),
-    "zeros": (bytes(100), "not an image", "Not a picture in a known format"),
-    "start of a jpeg": (b"\xff\xd8\xff", "not an image", "first bytes ff d8 ff"),
-    "start of a png": (b"\x89PNG\r\n\x1a\n", "not an image", "first bytes 89 50 4e 47"),
+    "page after a mark": (b"\xef\xbb\xbf<!-- saved --><html>", "html", "web page"),
+    "page in 16 bits": ("<!DOCTYPE html>".encode("utf-16"), "html", "web page"),
+    "text": (b"hello, I am a text", "not an image", "it is a text: 'hello, I am a text'"),
+    "zeros": (bytes(100), "not an image", "nothing but zeros"),
+    "bytes": (bytes(range(128, 160)), "not an image", "first bytes 80 81 82"),
+    "pdf": (b"%PDF-1.4" + bytes(40), "not an image", "it is a PDF document"),
+    "zip": (b"PK\x03\x04" + bytes(40), "not an image", "it is a ZIP archive"),
+    "gzip": (b"\x1f\x8b" + bytes(40), "not an image", "it is a gzip archive"),
+    "film": (b"\0\0\0\x18ftypmp42" + bytes(40), "not an image", "it is a film"),
+    "sound": (b"RIFF\x24\0\0\0WAVEfmt " + bytes(30), "not an image", "a sound or a film"),
+    "start of a jpeg": (b"\xff\xd8\xff", "truncated", "within the header of its JPEG"),
+    "start of a png": (b"\x89PNG\r\n\x1a\n", "truncated", "within the header of its PNG"),
+    "start of a gif": (b"GIF89a", "truncated", "within the header of its GIF"),
+    "start of a tiff": (b"II*\0", "truncated", "within the header of its TIFF"),
+    "start of an avif": (b"\0\0\0\x18ftypavif" + bytes(40), "broken", "the header of its AVIF is damaged"),
+    "start of a ppm": (b"P6\n24 twenty\n255\n", "broken", "has no width, height and largest value"),
 }
 
 
@@ -360,6 +373,15 @@ def try_decode(data):
         return REASONS[error.reason]
 
 
+def explain(data):
+    """Why there is no picture; None where there is one."""
+    try:
+        decode(data, max_pixels=1_000_000)
+    except ImageError as error:
+        return error.detail
+    return None
+
+
 EXIF = Image.Exif()
 EXIF[ORIENTATION] = 6
 WHOLE = {
@@ -410,19 +432,90 @@ def test_any_bytes_are_refused_with_a_reason(data, start):
     assert caught.value.reason in REASONS
 
 
-@pytest.mark.parametrize("name", ["JPEG", "JPEG progressive", "JPEG turned", "JPEG CMYK", "PNG", "BMP", "TIFF", "GIF"])
+CUT = ["JPEG", "JPEG progressive", "JPEG turned", "JPEG CMYK", "PNG", "BMP", "TIFF", "WEBP", "WEBP lossless", "PPM"]
+
+
+@pytest.mark.parametrize("name", CUT)
 def test_a_file_cut_within_its_pixels_is_truncated(name):
     data = WHOLE[name]
     for share in (0.5, 0.6, 0.7):
         refuse(data[: int(share * len(data))], "truncated")
 
 
-@pytest.mark.parametrize("turned", [False, True], ids=["plain", "with Exif"])
-def test_a_jpeg_cut_within_its_pixels_is_truncated_even_with_an_end(turned):
-    data = save(draw_noise(), "JPEG", **({"exif": EXIF} if turned else {}))
+def test_of_an_animation_only_the_first_frame_must_be_whole():
+    data = WHOLE["GIF"]
+    refuse(data[: int(0.4 * len(data))], "truncated")
+    np.testing.assert_array_equal(decode(data[: int(0.7 * len(data))]).pixels, PIXELS["GIF"])
+
+
+@pytest.mark.parametrize("kind", ["plain", "with Exif", "CMYK", "RGB"])
+def test_a_jpeg_cut_within_its_pixels_is_truncated_even_with_an_end(kind):
+    options = {"with Exif": {"exif": EXIF}, "RGB": {"keep_rgb": True}}
+    data = save(draw_noise().convert("CMYK" if kind == "CMYK" else "RGB"), "JPEG", **options.get(kind, {}))
     pixels = data.index(b"\xff\xda") + 14
     for place in range(pixels + 50, len(data) - 50, 97):
         assert "premature end" in refuse(data[:place] + b"\xff\xd9", "truncated")
+
+
+def test_a_jpeg_whose_codes_mean_nothing_is_broken():
+    data = bytearray(save(draw_noise(), "JPEG", progressive=True))
+    place = data.index(b"\xff\xda") + 100
+    found = []
+    for number in range(60):
+        changed = bytearray(data)
+        changed[place + number : place + number + 3] = b"\xfe\xfe\xfe"
+        found.append(explain(bytes(changed)) or "")
+    assert sum("bad Huffman code" in detail for detail in found) > 5
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "TIFF", "WEBP", "PPM"])
+def test_a_detail_names_more_than_a_code(kind):
+    rng = np.random.default_rng(3)
+    for _ in range(40):
+        changed = bytearray(save(draw(), kind))
+        for place in rng.integers(4, 60, 3):
+            changed[place] = rng.integers(256)
+        detail = explain(bytes(changed))
+        assert detail is None or (len(detail) > 25 and not re.search("error -|driver|KeyError", detail)), detail
+
+
+# --- what a file says about itself
+
+
+@pytest.mark.parametrize("grey", [False, True], ids=["colour", "grey"])
+def test_the_quality_of_a_jpeg_is_that_it_was_saved_with(grey):
+    picture = draw().convert("L") if grey else draw()
+    assert [decode(save(picture, "JPEG", quality=quality)).quality for quality in range(1, 101)] == list(range(1, 101))
+    assert decode(save(picture, "JPEG", quality=70, progressive=True)).quality == 70
+    assert decode(save(draw().convert("CMYK"), "JPEG", quality=83)).quality == 83
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "BMP", "WEBP", "TIFF", "AVIF", "PPM"])
+def test_what_is_no_jpeg_has_no_quality(kind):
+    assert decode(save(draw(), kind)).quality == 0
+
+
+def test_the_quality_of_foreign_tables_is_that_of_the_nearest_sum():
+    flat = decode(save(draw(), "JPEG", qtables=[[16] * 64, [16] * 64])).quality
+    assert 80 < flat < 90  # 64 x 16 = 1024; libjpeg's table sums to 3,688 at quality 50 and to 738 at 90
+    assert decode(save(draw(), "JPEG", qtables=[[1] * 64, [1] * 64])).quality == 100
+    assert decode(save(draw(), "JPEG", qtables=[[255] * 64, [255] * 64])).quality == 1
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
+def test_exif_is_seen(kind):
+    assert not decode(save(draw(), kind)).exif
+    exif = Image.Exif()
+    exif[0x010F] = "maker"
+    exif.get_ifd(0x8769)[0x9003] = "2024:01:02 03:04:05"
+    found = decode(save(draw(), kind, exif=exif.tobytes()))
+    assert found.exif and found.orientation == 1
+
+
+def test_every_ending_has_formats_that_are_opened():
+    assert {one for formats in ENDING_FORMATS.values() for one in formats} == {*FORMATS, "HEIC"}
+    assert ENDING_FORMATS[".jpg"] == {"JPEG"} and ENDING_FORMATS[".tif"] == {"TIFF"}
+    assert frozenset(ENDING_FORMATS) == EXTENSIONS
 
 
 # --- reasons, warnings
@@ -430,15 +523,19 @@ def test_a_jpeg_cut_within_its_pixels_is_truncated_even_with_an_end(turned):
 
 def test_every_reason_that_is_raised_is_in_the_table_and_every_one_of_the_table_is_raised():
     raised = set()
-    for file in (Path(telltale.data.decoding.__file__), Path(telltale.data.decoding.__file__).with_name("index.py")):
+    for file in Path(telltale.data.decoding.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if (
                 isinstance(node, ast.Call)
                 and isinstance(node.func, ast.Name)
                 and node.func.id in ("ImageError", "_failed")
+                and isinstance(node.args[0], ast.Constant)
             ):
-                if isinstance(node.args[0], ast.Constant):
-                    raised.add(node.args[0].value)
+                raised.add(node.args[0].value)
+            elif isinstance(node, ast.Dict):  # {"error": reason, "detail": words}, where a file could not be read
+                pairs = zip(node.keys, node.values, strict=True)
+                reasons = [value for key, value in pairs if key is not None and ast.unparse(key) == "'error'"]
+                raised |= {reason.value for reason in reasons if isinstance(reason, ast.Constant)}
     assert raised == set(REASONS)
 
 
@@ -456,3 +553,14 @@ def test_warnings_of_the_program_stay_as_they_are_while_threads_decode():
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, range(400)))
     assert warnings.filters == before
+
+
+def test_libtiff_prints_nothing_and_is_as_before_afterwards(capfd):
+    data = bytearray(WHOLE["TIFF packed"])
+    data[10:200] = bytes(190)
+    for _ in range(3):
+        refuse(bytes(data), "broken")
+    assert capfd.readouterr() == ("", "")
+    with Image.open(io.BytesIO(bytes(data))) as image, pytest.raises(OSError, match="decoder error"):
+        image.load()
+    assert "LZW" in capfd.readouterr().err or not telltale.data.decoding._libtiff()

@@ -13,7 +13,8 @@ from PIL import Image
 from telltale.cache import DigestCache
 from telltale.data.archive import FolderStore
 from telltale.data.decoding import decode
-from telltale.data.index import _FACTS, Index, describe_reasons, facts_folder, identical_pictures, scan
+from telltale.data.facts import KEPT, open_facts
+from telltale.data.index import Index, describe_reasons, identical_pictures, scan
 from telltale.data.source import Source, open_source
 from telltale.errors import BundleError
 from telltale.files import sha256, sha256_file
@@ -202,7 +203,7 @@ class Watcher:
 
 
 def facts_seen():
-    return DigestCache(facts_folder(), _FACTS)
+    return open_facts()
 
 
 def test_a_picture_is_decoded_once_whatever_its_name(folder, tmp_path):
@@ -210,12 +211,12 @@ def test_a_picture_is_decoded_once_whatever_its_name(folder, tmp_path):
     assert len(facts_seen()) == len(first)
     # What is remembered is believed without another look: a row that no decoding could give comes back.
     remembered = facts_seen()
-    cache = facts_folder()
+    cache = remembered.folder
     lies = remembered.take(np.arange(len(remembered)))
     lies = lies.set_column(lies.schema.get_field_index("width"), "width", pa.array([4321] * len(lies), pa.int32()))
     for path in cache.iterdir():
         path.unlink()
-    DigestCache(cache, _FACTS).add(lies)
+    DigestCache(cache, KEPT).add(lies)
     moved = write(
         tmp_path / "moved", {"new/name.png": FILES["Äpfel/1.png"], "new/fault.png": b"", "other/x.png": b"new"}
     )
@@ -232,7 +233,7 @@ def test_the_second_scan_gives_the_same_table(folder):
 
 def test_facts_survive_damage_to_their_cache(folder):
     first = scan(folder)
-    for path in facts_folder().iterdir():
+    for path in open_facts().folder.iterdir():
         path.write_bytes(path.read_bytes()[:200])
     assert scan(folder).table.equals(first.table)
 
@@ -336,13 +337,13 @@ def test_an_index_of_another_version_or_form_is_refused(tmp_path, folder):
     for table, version in (
         (pa.table({"a": [1]}), "None"),
         (pa.table({"a": [1]}, metadata={b"\xc3\xbc": b"x"}), "None"),
-        (saved.replace_schema_metadata(metadata | {b"format_version": b"2"}), "'2'"),
-        (saved.drop_columns(["digest"]), "'1'"),
-        (saved.replace_schema_metadata({b"format_version": b"1"}), "'1'"),
+        (saved.replace_schema_metadata(metadata | {b"format_version": b"3"}), "'3'"),
+        (saved.drop_columns(["digest"]), "'2'"),
+        (saved.replace_schema_metadata({b"format_version": b"2"}), "'2'"),
     ):
         write_arrow(path, table)
         with pytest.raises(
-            BundleError, match=rf"The index '.*' has format version {version}\. Version 1\. Scan the data again"
+            BundleError, match=rf"The index '.*' has format version {version}\. Version 2\. Scan the data again"
         ):
             Index.load(path)
 

@@ -387,8 +387,8 @@ def test_no_such_source():
         open_source("nowhere.csv")
     with pytest.raises(SourceError, match=r"The path is empty\. A folder, an archive, a table or a URL\."):
         open_source("")
-    with pytest.raises(SourceError, match="cannot be fetched"):
-        open_source("ftp://example.org/a.zip")
+    with pytest.raises(SourceError, match="There is no way to read 'gopher' URLs"):
+        open_source("gopher://example.org/a.zip")
 
 
 def test_a_table_that_cannot_be_read(tmp_path):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from telltale.delivery.chart import draw_lines, ticks
-from telltale.delivery.report import MOST_MISTAKES, ReportContent, render, thumbnail, write_report
+from telltale.delivery.page import thumbnail
+from telltale.delivery.report import MOST_MISTAKES, ReportContent, render, write_report
 from telltale.errors import OutputError
 from telltale.evaluation.evaluation import score
 

@@ -6,6 +6,7 @@ import typer
 
 from telltale.cli.demo import demo
 from telltale.cli.evaluate import evaluate
+from telltale.cli.inspect import inspect
 from telltale.cli.models import models
 from telltale.cli.predict import predict
 from telltale.cli.train import train
@@ -19,7 +20,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, train, evaluate, predict, models):
+for command in (demo, inspect, train, evaluate, predict, models):
     app.command()(command)
 
 

@@ -12,6 +12,9 @@ def evaluate(
     model: Annotated[Path, Argument(metavar="MODEL", help="Run folder (runs/NAME) or bundle (NAME.telltale).")],
     data: Annotated[str, Argument(metavar="DATA", help="Labelled pictures: folder, table, archive, or URL of one.")],
     part: Annotated[str, Option(help="Only this part of the data: train, validation or test. [default: all]")] = "",
+    seen: Annotated[
+        str, Option(help="Pictures it has learned from: refuse, mark (score, and say so) or skip.")
+    ] = "refuse",
     output: Annotated[
         Path | None, Option("-o", "--output", help="Folder for evaluation.json and confusion_matrix.png.")
     ] = None,
@@ -34,7 +37,7 @@ def evaluate(
         with progress() as tell:
             classifier = load(model, device=device)
             index = scan(data, Columns(image=image_col, label=label_col), tell=tell)
-            evaluation = score(classifier, given_part(index, part), tell=tell)
+            evaluation = score(classifier, given_part(index, part), seen=seen, tell=tell)
         if output is not None:
             make_folder(output)
             evaluation.save(output / "evaluation.json")

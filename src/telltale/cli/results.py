@@ -8,7 +8,7 @@ import typer
 from telltale.cli.console import say
 
 if TYPE_CHECKING:
-    from telltale.delivery.pipeline import Training
+    from telltale.delivery.outcome import Training
     from telltale.evaluation.evaluation import Evaluation
 
 

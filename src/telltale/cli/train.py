@@ -1,6 +1,6 @@
 """`telltale train`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -52,6 +52,16 @@ def train(
     test_split: Annotated[
         float | None, Option(help="Share for the test where the source names none. [default: 0.15]")
     ] = None,
+    folds: Annotated[
+        int | None, Option(help="Cross-validation: train so many times, so that every picture is tested once.")
+    ] = None,
+    fix_leaks: Annotated[
+        bool | None,
+        Option("--fix-leaks", help="Move copies of earlier pictures out of the source's validation and test parts."),
+    ] = None,
+    labels_fix: Annotated[
+        str | None, Option(help="Corrected labels: the CSV that `telltale inspect --model` wrote, edited by you.")
+    ] = None,
     image_col: Annotated[str, Option(help="Table: column of the picture's path or id.")] = "",
     label_col: Annotated[str, Option(help="Table: column of the label.")] = "",
     split_col: Annotated[str, Option(help="Table: column of train, validation or test.")] = "",
@@ -70,7 +80,7 @@ def train(
     flags = {
         "model": model, "fit": fit, "weights": weights, "epochs": epochs, "batch_size": batch_size,
         "img_size": img_size, "lr": lr, "patience": patience, "seed": seed, "val_split": val_split,
-        "test_split": test_split,
+        "test_split": test_split, "folds": folds, "fix_leaks": fix_leaks, "labels_fix": labels_fix,
     }  # fmt: skip
     with explained():
         from telltale.cli.results import print_training
@@ -80,15 +90,21 @@ def train(
         settings = read_recipe(recipe, flags, set_ or [])
         columns = Columns(image=image_col, label=label_col, split=split_col, group=group_col)
         with progress() as tell:
-            unused = [name for name in SCRATCH_ONLY if flags[name] is not None] if settings.how == "probe" else []
-            for name in unused:
-                tell(
-                    Note(f"--{name.replace('_', '-')} has no effect on a probe: it is for --fit scratch.", warning=True)
-                )
+            for names, why in _without_effect(settings):
+                for name in (name for name in names if flags[name] is not None):
+                    tell(Note(f"--{name.replace('_', '-')} has no effect {why}.", warning=True))
             training = train_on(data, settings, columns=columns, output=output, device=device, tell=tell)
         print_training(training, json_)
         if not json_:
             say(f"next: telltale predict {training.run} PHOTO.jpg")
+
+
+def _without_effect(settings: "Recipe") -> Iterator[tuple[tuple[str, ...], str]]:
+    """Flags that this recipe has no use for, and why."""
+    if settings.how == "probe":
+        yield SCRATCH_ONLY, "on a probe: it is for --fit scratch"
+    if settings.folds:
+        yield ("test_split", "fix_leaks"), "on a cross-validation: the source's own split does not count"
 
 
 def read_recipe(path: Path | None, flags: Mapping[str, object], settings: list[str]) -> "Recipe":

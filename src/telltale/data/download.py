@@ -75,7 +75,7 @@ def download(url: str, *, tell: Tell = silent, pause: float = 1.0) -> Path:
     """
     address, checksum = _check_url(url)
     folder = make_folder(cache_folder("downloads") / hashlib.sha256(address.encode()).hexdigest()[:16])
-    with _locked(folder):
+    with locked(folder):
         state = _load_state(folder)
         final = folder / state.name if state.name else folder / "."
         if final.is_file() and state.total in (-1, final.stat().st_size):
@@ -95,6 +95,16 @@ def shown(url: str) -> str:
     """
     parts = urllib.parse.urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def plain_name(named: str) -> str:
+    """A file name without anything that a file system, a shell or a reader could stumble over.
+
+    >>> plain_name("a/b/cats & dogs.zip"), plain_name("..")
+    ('cats_dogs.zip', 'download')
+    """
+    name = re.sub(r"[^\w.-]+", "_", named.replace("\\", "/").rpartition("/")[2]).lstrip("._")[-100:]
+    return name.lstrip("._") or "download"
 
 
 def _check_url(url: str) -> tuple[str, str]:
@@ -251,9 +261,8 @@ def _describe(answer: Any, address: str) -> State:
     named = headers.get_filename() or urllib.parse.unquote(urllib.parse.urlsplit(answer.url).path.rpartition("/")[2])
     if "." not in named:
         named = urllib.parse.unquote(urllib.parse.urlsplit(address).path.rpartition("/")[2]) or named
-    name = re.sub(r"[^\w.-]+", "_", named.replace("\\", "/").rpartition("/")[2]).lstrip("._")[-100:]
     return State(
-        name=name.lstrip("._") or "download",
+        name=plain_name(named),
         etag=headers.get("ETag", ""),
         modified=headers.get("Last-Modified", ""),
         total=int(length) if length.isdigit() else -1,
@@ -308,7 +317,7 @@ def _save_state(folder: Path, state: State) -> None:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Alone in the folder: a second process waits, then finds the file finished."""
     with explain_output(folder), open(folder / ".lock", "ab") as file:
         _lock(file)

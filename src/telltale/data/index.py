@@ -5,60 +5,56 @@ decoded once, whatever its name. A picture that cannot be used stays in the tabl
 """
 
 import os
+from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import xxhash
 from numpy.typing import NDArray
 
 from telltale.arrow import UNREADABLE, read_arrow, write_arrow
 from telltale.cache import DIGEST_BYTES, DigestCache
 from telltale.data.archive import Store, open_store
-from telltale.data.decoding import VERSION as DECODER, Picture, decode
+from telltale.data.download import is_url
+from telltale.data.facts import FACTS, examine, open_facts, tabulate
+from telltale.data.hub import is_hub
+from telltale.data.markup import lay_out, lay_table, paragraph
 from telltale.data.source import Columns, Source, open_source
 from telltale.device import workers
-from telltale.errors import BundleError, ImageError
-from telltale.files import cache_folder, sha256
+from telltale.errors import BundleError
+from telltale.files import sha256
 from telltale.progress import Advance, Tell, silent
 from telltale.threads import map_in_order, pieces
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 
-_FACTS: Final = pa.schema(
-    [
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("format", pa.string()),
-        ("mode", pa.string()),
-        ("orientation", pa.int8()),
-        ("frames", pa.int32()),
-        ("pixels", pa.binary(16)),
-        ("error", pa.string()),
-        ("detail", pa.string()),
-    ]
-)
 _SCHEMA: Final = pa.schema(
     [
         *((name, pa.string()) for name in ("path", "label", "split", "group")),
         ("bytes", pa.int64()),
         ("digest", pa.binary(DIGEST_BYTES)),
-        *_FACTS,
+        *FACTS,
     ]
 )
 _KEEP_EVERY: Final = 20_000
 """Pictures whose facts may be lost when the machine dies: 20 s of work on 2 cores."""
 
-Seen: TypeAlias = tuple[int, bytes, int, tuple[Any, ...] | None]
-"""Of one picture: size in bytes, digest, row of its facts in the cache (-1: none), and its facts where they are new."""
+_PACK_EVERY: Final = 512
+"""Pictures whose facts are Python's objects, 2.5 kB each, before they become a table."""
 
 _CHUNK: Final = 16
 """Pictures per piece of work: enough to fill a few batches of a network, few enough to share the last ones fairly."""
+
+_SHOWN_CLASSES: Final = 10
+"""Classes that a notebook shows of an index."""
+
+_NO_DIGEST: Final = bytes(DIGEST_BYTES)
+"""Of a file that could not be read."""
 
 
 class Watcher(Protocol):
@@ -78,9 +74,10 @@ class Watcher(Protocol):
 class Index:
     """An immutable table of samples, with class names in alphanumeric order.
 
-    `table` has one row per sample: path, label, split, group, bytes, digest (SHA-256 of the bytes), width, height,
-    format, mode, orientation, frames, pixels (XXH3-128 of the upright RGB pixels), error and detail (null where the
-    picture is fine). `location` is the folder or archive that the paths are relative to.
+    `table` has one row per sample: path, label, split, group, bytes, digest (SHA-256 of the bytes) and the columns of
+    `FACTS`: width, height, format, mode, orientation, frames, JPEG quality, exif, pixels (XXH3-128 of the upright RGB
+    pixels), what `Measures` has, error and detail (null where the picture is fine). `location` is the folder or
+    archive that the paths are relative to.
     """
 
     table: pa.Table
@@ -97,9 +94,9 @@ class Index:
     def store(self) -> Store:
         """Where the pictures are read from."""
         try:
-            facts = Path(self.location).stat()
+            facts = os.stat(self.location)
         except OSError:
-            return open_store(Path(self.location))
+            return _open_store(self.location, 0, 0)
         return _open_store(self.location, facts.st_size, facts.st_mtime_ns)
 
     @cached_property
@@ -187,16 +184,31 @@ class Index:
             lines.append(f"{len(self.quarantined):,} cannot be used: {describe_reasons(self.quarantined)}.")
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        """For notebooks: the most frequent classes, and what cannot be used."""
+        counts = sorted(self.counts.items(), key=lambda one: -one[1])
+        rest = len(counts) - _SHOWN_CLASSES
+        unusable = f"{len(self.quarantined):,} cannot be used: {describe_reasons(self.quarantined)}."
+        name, share = self.majority
+        return lay_out(
+            f"{len(self):,} pictures of {len(self.classes):,} classes",
+            paragraph(f"{self.location} ({self.layout})"),
+            lay_table([[label, f"{count:,}"] for label, count in counts[:_SHOWN_CLASSES]], ["class", "pictures"]),
+            paragraph(f"{rest:,} more classes with fewer pictures." if rest > 0 else ""),
+            paragraph(f"Always saying {name!r} would be right for {share:.1%}." if name else ""),
+            paragraph(unusable if len(self.quarantined) else ""),
+        )
+
 
 @lru_cache(maxsize=8)
 def _open_store(location: str, size: int, changed: int) -> Store:
     """One store for the parts of an index: the list of an archive's members is read once (0.04 s for 2,500)."""
-    return open_store(Path(location))
+    return open_store(location)
 
 
-def facts_folder() -> Path:
-    """Where it is kept what this version of the decoder found in pictures."""
-    return cache_folder(f"facts/{sha256(DECODER.encode()).hex()[:16]}")
+def absolute(location: str) -> str:
+    """The location as it can be opened again from any folder: a path or pattern made absolute, a URL as it is."""
+    return location if is_url(location) or is_hub(location) else os.path.abspath(location)
 
 
 def describe_reasons(quarantined: Index) -> str:
@@ -232,102 +244,132 @@ def scan(
     """
     if not isinstance(source, Source):
         source = open_source(source, columns or Columns(), tell=tell)
-    facts = DigestCache(facts_folder(), _FACTS)
-    paths = source.samples.column("path").to_pylist()
+    facts = open_facts()
+    paths = source.samples.column("path").combine_chunks()
 
-    def look(rows: range) -> list[Seen]:
-        return _look([paths[row] for row in rows], source.store, facts, watcher)
+    def look(rows: range) -> _Piece:
+        return _look(paths[rows.start : rows.stop].to_pylist(), source.store, facts, watcher)
 
-    seen: list[Seen] = []
-    kept = 0
+    seen = _Seen(facts)
     try:
-        for found in map_in_order(look, pieces(len(paths), _CHUNK), threads=threads or workers()):
-            seen += found
+        readers = threads or max(workers(), source.store.readers)
+        for piece in map_in_order(look, pieces(len(paths), _CHUNK), threads=readers):
+            seen.add(piece)
             tell(Advance("look at the pictures", len(seen), len(paths)))
-            if len(seen) - kept >= _KEEP_EVERY:
-                kept = _keep(seen, kept, facts)
     finally:
-        _keep(seen, kept, facts)
-    described = _describe(seen, facts)
-    columns_found = {"bytes": pa.array([size for size, _, _, _ in seen], pa.int64())}
+        seen.keep()
     table = source.samples.select(["path", "label", "split", "group"])
-    for name, values in (columns_found | {one: described.column(one) for one in described.column_names}).items():
+    for name, values in seen.columns().items():
         table = table.append_column(name, values)
     return Index(
         table.select(_SCHEMA.names).cast(_SCHEMA),
         source.classes,
-        os.path.abspath(source.store.location),
+        absolute(source.store.location),
         source.name,
         source.layout,
         source.notes,
     )
 
 
-def _look(paths: list[str], store: Store, facts: DigestCache, watcher: Watcher | None) -> list[Seen]:
+@dataclass
+class _Piece:
+    """What was seen at a few paths: size and digest of each, the row of its facts in the cache (-1: they are new)."""
+
+    sizes: list[int] = field(default_factory=list)
+    digests: list[bytes] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    new: list[dict[str, Any]] = field(default_factory=list)
+    """Facts of the pictures with row -1, in order."""
+
+    def add(self, size: int, digest: bytes, row: int, facts: dict[str, Any] | None) -> None:
+        self.sizes.append(size)
+        self.digests.append(digest)
+        self.rows.append(row)
+        if facts is not None:
+            self.new.append(facts)
+
+
+class _Seen:
+    """All pieces in order, as columns: a picture takes 300 bytes here, as Python's objects it would take 3,000."""
+
+    def __init__(self, facts: DigestCache) -> None:
+        self._facts = facts
+        self._sizes, self._rows, self._digests = array("q"), array("q"), bytearray()
+        self._new: list[pa.Table] = []
+        self._rows_waiting: list[dict[str, Any]] = []
+        self._tables_waiting: list[pa.Table] = []
+        self._digests_waiting: list[bytes] = []
+
+    def __len__(self) -> int:
+        return len(self._sizes)
+
+    def add(self, piece: _Piece) -> None:
+        """Take the next piece; every 20,000 new pictures their facts are written to the cache."""
+        self._sizes.extend(piece.sizes)
+        self._rows.extend(piece.rows)
+        self._digests += b"".join(piece.digests)
+        self._rows_waiting += piece.new
+        self._digests_waiting += [digest for digest, row in zip(piece.digests, piece.rows, strict=True) if row < 0]
+        if len(self._rows_waiting) >= _PACK_EVERY:
+            self._pack()
+        if len(self._digests_waiting) >= _KEEP_EVERY:
+            self.keep()
+
+    def _pack(self) -> None:
+        self._tables_waiting.append(tabulate(self._rows_waiting))
+        self._rows_waiting = []
+
+    def keep(self) -> None:
+        """Write what is new to the cache; of files that were not read there is nothing to keep."""
+        self._pack()
+        table = pa.concat_tables(self._tables_waiting)
+        digests = pa.array(self._digests_waiting, pa.binary(DIGEST_BYTES))
+        read = pa.array([any(digest) for digest in self._digests_waiting], pa.bool_())
+        self._tables_waiting, self._digests_waiting = [], []
+        self._new.append(table.select(FACTS.names).combine_chunks())
+        self._facts.write(table.add_column(0, pa.field("digest", digests.type), digests).filter(read))
+
+    def columns(self) -> dict[str, Any]:
+        """Size, digest and facts of every picture, in order."""
+        rows = np.array(self._rows, np.int64)
+        old, new = np.flatnonzero(rows >= 0), np.flatnonzero(rows < 0)
+        both = pa.concat_tables([self._facts.take(rows[old], FACTS.names), *self._new])
+        order = np.empty(len(rows), np.int64)
+        order[np.concatenate([old, new])] = np.arange(len(rows))
+        found = both.take(pa.array(order))
+        buffers = [None, pa.py_buffer(bytes(self._digests))]
+        columns = {
+            "bytes": pa.array(np.array(self._sizes, np.int64)),
+            "digest": pa.Array.from_buffers(pa.binary(DIGEST_BYTES), len(rows), buffers),
+        }
+        return columns | {name: found.column(name) for name in FACTS.names}
+
+
+def _look(paths: list[str], store: Store, facts: DigestCache, watcher: Watcher | None) -> _Piece:
     """What was seen at each path; pictures that are wanted go to the watcher."""
-    found: list[Seen] = []
+    piece = _Piece()
     digests: list[bytes] = []
     reduced: list[NDArray[np.uint8]] = []
     for path in paths:
         try:
             data = store.read(path)
         except FileNotFoundError:
-            found.append((0, bytes(DIGEST_BYTES), -1, _failed("missing", "There is no such file.")))
+            piece.add(0, _NO_DIGEST, -1, {"error": "missing", "detail": "There is no such file."})
             continue
         except OSError as error:
-            found.append(
-                (0, bytes(DIGEST_BYTES), -1, _failed("unreadable", f"It could not be read ({error.strerror})."))
-            )
+            why = f"It could not be read ({error.strerror or error})."
+            piece.add(0, _NO_DIGEST, -1, {"error": "unreadable", "detail": why})
             continue
         digest = sha256(data)
         row = facts.find_one(digest)
         wanted = watcher is not None and watcher.wants(digest)
         new = None
         if row < 0 or wanted:
-            picture, new = _examine(data)
+            picture, new = examine(data)
             if wanted and watcher is not None and picture is not None:
                 digests.append(digest)
                 reduced.append(watcher.reduce(picture.pixels))
-        found.append((len(data), digest, row, new if row < 0 else None))
+        piece.add(len(data), digest, row, new if row < 0 else None)
     if watcher is not None and digests:
         watcher.receive(digests, reduced)
-    return found
-
-
-def _examine(data: bytes) -> tuple[Picture | None, tuple[Any, ...]]:
-    """The picture, and its row of `_FACTS`."""
-    try:
-        picture = decode(data)
-    except ImageError as error:
-        return None, _failed(error.reason, error.detail)
-    pixels = xxhash.xxh3_128(np.array(picture.pixels.shape, np.int64).tobytes())
-    pixels.update(picture.pixels.data)
-    facts = (picture.width, picture.height, picture.format, picture.mode, picture.orientation, picture.frames)
-    return picture, (*facts, pixels.digest(), None, None)
-
-
-def _failed(reason: str, detail: str) -> tuple[Any, ...]:
-    return (None, None, None, None, None, None, None, reason, detail)
-
-
-def _keep(seen: list[Seen], start: int, facts: DigestCache) -> int:
-    """Write what is new of the pictures from `start` on; files that were not read have nothing to keep."""
-    new = [(digest, found) for _, digest, _, found in seen[start:] if found is not None and any(digest)]
-    digests = pa.array([digest for digest, _ in new], pa.binary(DIGEST_BYTES))
-    facts.write(_tabulate([found for _, found in new]).add_column(0, pa.field("digest", digests.type), digests))
-    return len(seen)
-
-
-def _describe(seen: list[Seen], facts: DigestCache) -> pa.Table:
-    """Digest and facts of every picture, in order."""
-    known = np.array([row for _, _, row, _ in seen], np.int64)
-    old, new = np.flatnonzero(known >= 0), np.flatnonzero(known < 0)
-    both = pa.concat_tables([facts.take(known[old]).select(_FACTS.names), _tabulate([seen[row][3] for row in new])])
-    order = np.empty(len(seen), np.int64)
-    order[np.concatenate([old, new])] = np.arange(len(seen))
-    digests = pa.array([digest for _, digest, _, _ in seen], pa.binary(DIGEST_BYTES))
-    return both.take(pa.array(order)).add_column(0, "digest", digests)
-
-
-def _tabulate(facts: list[tuple[Any, ...] | None]) -> pa.Table:
-    return pa.Table.from_pylist([dict(zip(_FACTS.names, one or (), strict=True)) for one in facts], schema=_FACTS)
+    return piece

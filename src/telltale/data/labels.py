@@ -1,8 +1,9 @@
 """Labels from tables: which table counts, which file each row means, and that no two rows disagree."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -98,7 +99,7 @@ def label_pictures(store: Store, listing: Listing, tables: Sequence[LabelTable],
     for table in tables:
         check_complete(table.rows, table.path, table.columns)
         images = clean_paths(table.rows.column("image").combine_chunks(), store, table)
-        splits, unread = _read_splits(table, wanted)
+        splits, unread = read_splits(table, wanted)
         notes += unread
         paths, found = _find_pictures(images, splits, listing, table)
         notes += _describe_missing(images, found, table)
@@ -137,8 +138,19 @@ def resolve(images: Any, listing: Listing, base: str, split: str = "") -> NDArra
     """For each name the number of its picture in `listing`, -1 where there is none.
 
     Looked for in the table's folder, then in folders with usual names, then in all others, those of a test last;
-    with the ending as given, then without one.
+    with the ending as given, then without one. A name with `é` as one sign finds a file with `é` as two, and back.
     """
+    found = _resolve_as_written(images, listing, base, split)
+    lost = np.flatnonzero(found < 0)
+    if len(lost) and not pc.all(pc.string_is_ascii(images.take(pa.array(lost)))).as_py():
+        folders = [unicodedata.normalize("NFC", folder) for folder in listing.folders]
+        composed = replace(listing, pictures=pc.utf8_normalize(listing.pictures, "NFC"), folders=folders)
+        names = pc.utf8_normalize(images.take(pa.array(lost)), "NFC")
+        found[lost] = _resolve_as_written(names, composed, unicodedata.normalize("NFC", base), split)
+    return found
+
+
+def _resolve_as_written(images: Any, listing: Listing, base: str, split: str) -> NDArray[np.int64]:
     found = np.full(len(images), -1, np.int64)
     for folder in _search_order(listing, base, split):
         below = pc.starts_with(listing.pictures, f"{folder}/") if folder else None
@@ -177,7 +189,7 @@ def _qualify(
     return tables, problems
 
 
-def _read_splits(table: LabelTable, wanted: Columns) -> tuple[Any, list[str]]:
+def read_splits(table: LabelTable, wanted: Columns) -> tuple[Any, list[str]]:
     """The split of every row, from its column, else from the table's name; and a note where the column says none."""
     name, rows = table.columns.split, table.rows.num_rows
     fallback = pa.array([table.split or None], pa.string()).take(pa.array(np.zeros(rows, np.int64)))

@@ -82,8 +82,8 @@ class Listing:
         return strip_ending(self.pictures)
 
 
-def list_files(store: Store) -> Listing:
-    """Look what the store holds; `SourceError` where there is no picture in it."""
+def survey(store: Store) -> Listing:
+    """Look what the store holds."""
     paths = pa.array([entry.path for entry in store.list()], pa.string())
     is_picture = pc.match_substring_regex(paths, _PICTURE)
     is_table = pc.match_substring_regex(paths, _TABLE)
@@ -91,7 +91,7 @@ def list_files(store: Store) -> Listing:
     others = paths.filter(pc.invert(pc.or_(is_picture, is_table))).slice(0, 1000).to_pylist()
     encoded = pc.replace_substring_regex(pictures, r"(^|/)[^/]*$", "").dictionary_encode()
     folders = encoded.dictionary.to_pylist()
-    listing = Listing(
+    return Listing(
         store.location,
         pictures,
         folders,
@@ -100,9 +100,12 @@ def list_files(store: Store) -> Listing:
         others,
         _find_chain(folders),
     )
-    if not len(pictures):
+
+
+def require_pictures(listing: Listing) -> None:
+    """Raise `SourceError` where there is no picture among the files, saying what there is."""
+    if not len(listing.pictures):
         raise _explain_nothing(listing)
-    return listing
 
 
 def read_class_folders(listing: Listing) -> Layout:

@@ -1,14 +1,14 @@
 """`split` divides an `Index` into training, validation and test: once, saved, never derived again from a seed.
 
-Pictures with the same pixels, and pictures of one group, stay on one side. What the source has fixed is kept. There
-is always a test part: a number that was used to choose something says little about pictures never seen.
+Pictures with the same pixels, pictures that look the same, and pictures of one group stay on one side. What the source
+has fixed is kept, and where that leaks it is said which picture is a copy of which. There is always a test part: a
+number that was used to choose something says little about pictures never seen.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -17,11 +17,15 @@ from numpy.typing import NDArray
 
 from telltale.arrow import UNREADABLE, read_arrow, write_arrow
 from telltale.cache import DIGEST_BYTES
+from telltale.data.dealing import deal
+from telltale.data.duplicates import Duplicates, find_duplicates
+from telltale.data.groups import connect, same_values
 from telltale.data.index import Index
+from telltale.data.leaks import GROUP, LEAKS, LOOKS, PIXELS, find_leaks
 from telltale.errors import BundleError, DataError
 
 PARTS: Final = ("train", "validation", "test")
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 _TRAIN, _VALIDATION, _TEST = range(3)
 _SCHEMA: Final = pa.schema(
     [
@@ -29,6 +33,8 @@ _SCHEMA: Final = pa.schema(
         ("label", pa.string()),
         ("digest", pa.binary(DIGEST_BYTES)),
         ("part", pa.string()),
+        ("copy_of", pa.int64()),
+        ("likeness", pa.string()),
     ]
 )
 
@@ -38,14 +44,16 @@ class Splits:
     """The readable samples of an `Index`, each in one part.
 
     `parts` int8 `[len(index)]`: 0 train, 1 validation, 2 test, -1 in none (unreadable or without a label).
-    `notes` are sentences about what was decided; `leaks` counts pictures of validation and test that share pixels or
-    group with a training picture because the source fixed it so.
+    `notes` are sentences about what was decided. `leaks` (columns of `LEAKS`) has a row for every picture of
+    validation and test that is a copy, or of the group, of one in an earlier part because the source fixed it so.
+    `radius` is the distance of fingerprints up to which pictures counted as looking the same.
     """
 
     index: Index
     parts: NDArray[np.int8]
     notes: tuple[str, ...] = ()
-    leaks: int = 0
+    leaks: pa.Table = field(default_factory=LEAKS.empty_table)
+    radius: float = 0.0
 
     @cached_property
     def train(self) -> Index:
@@ -63,10 +71,13 @@ class Splits:
         return self.index.take(np.flatnonzero(self.parts == _TEST))
 
     def save(self, path: Path) -> Path:
-        """Write as an Arrow file: path, label, digest and part of every sample."""
+        """Write as an Arrow file: path, label, digest and part of every sample, and which one it is a copy of."""
         names = pa.array([*PARTS, None]).take(pa.array(np.where(self.parts < 0, 3, self.parts), pa.int8()))
         table = self.index.table.select(["path", "label", "digest"]).append_column("part", names)
-        facts = {"format_version": str(FORMAT_VERSION), "leaks": str(self.leaks)}
+        at = pc.index_in(pa.array(np.arange(len(self.parts))), value_set=self.leaks.column("row"))
+        table = table.append_column("copy_of", self.leaks.column("other").take(at))
+        table = table.append_column("likeness", self.leaks.column("kind").take(at))
+        facts = {"format_version": str(FORMAT_VERSION), "radius": repr(self.radius)}
         facts |= {f"note:{number}": note for number, note in enumerate(self.notes)}
         return write_arrow(path, table.replace_schema_metadata(facts))
 
@@ -75,21 +86,22 @@ class Splits:
         """Read what `save` wrote for this `index`; `BundleError` where it belongs to other data."""
         try:
             table, texts = read_arrow(path)
+            radius = float(texts.get("radius", "0"))
         except UNREADABLE as error:
             raise BundleError(
                 f"The splits {str(path)!r} cannot be read ({error}).",
                 expected="A splits.arrow that Telltale wrote.",
                 do="Check the path, or split the data again.",
             ) from error
-        leaks = texts.get("leaks", "")
-        right = table.schema.equals(_SCHEMA) and leaks.isdecimal()
-        if not right or texts.get("format_version") != str(FORMAT_VERSION):
+        if not table.schema.equals(_SCHEMA) or texts.get("format_version") != str(FORMAT_VERSION):
             raise BundleError(
                 f"The splits {str(path)!r} have format version {texts.get('format_version')!r}.",
                 expected=f"Splits of version {FORMAT_VERSION}.",
                 do="Split the data again with this version of Telltale.",
             )
-        if not table.column("digest").equals(index.table.column("digest")):
+        others = table.column("copy_of").drop_null().to_numpy()
+        wrong = len(others) > 0 and not 0 <= others.min() <= others.max() < len(index)
+        if wrong or not table.column("digest").equals(index.table.column("digest")):
             raise BundleError(
                 f"The splits {str(path)!r} belong to other pictures than the index of {index.location!r}.",
                 expected="The same pictures in the same order.",
@@ -97,7 +109,12 @@ class Splits:
             )
         parts = pc.index_in(table.column("part"), value_set=pa.array(PARTS)).fill_null(-1)
         notes = tuple(texts[f"note:{n}"] for n in range(len(texts)) if f"note:{n}" in texts)
-        return cls(index, parts.to_numpy().astype(np.int8), notes, int(leaks))
+        rows = np.flatnonzero(
+            table.column("copy_of").is_valid().to_numpy() & table.column("likeness").is_valid().to_numpy()
+        )
+        rows = rows[np.argsort(parts.to_numpy()[rows], kind="stable")]
+        columns = [pa.array(rows), *(table.column(name).take(rows) for name in ("copy_of", "likeness"))]
+        return cls(index, parts.to_numpy().astype(np.int8), notes, pa.table(columns, schema=LEAKS), radius)
 
     def __str__(self) -> str:
         rows = [
@@ -107,16 +124,27 @@ class Splits:
         return "\n".join([*rows, *self.notes])
 
 
-def split(index: Index, *, seed: int = 0, val: float = 0.15, test: float = 0.15) -> Splits:
-    """Training, validation and test parts of `index`: stratified by class, seeded, identical pictures kept together.
+def split(
+    index: Index,
+    *,
+    seed: int = 0,
+    val: float = 0.15,
+    test: float = 0.15,
+    duplicates: Duplicates | None = None,
+    fix_leaks: bool = False,
+) -> Splits:
+    """Training, validation and test parts of `index`: stratified by class, seeded, what belongs together kept together.
 
-    Parts that the source fixes are kept. Where it has no validation part, a share `val` of its training part becomes
-    one; where it has no test part, half of its validation part does. Raises `DataError` where a class has too few
-    pictures to be learned, chosen and tested on.
+    What belongs together are pictures that are the same or look the same (`duplicates`, found anew where none are
+    given) and samples of one group. Parts that the source fixes are kept. Where it has no validation part, a share
+    `val` of its training part becomes one; where it has no test part, half of its validation part does. With
+    `fix_leaks`, pictures of test and validation that are copies of earlier parts' are moved there. Raises `DataError`
+    where a class has too few pictures to be learned, chosen and tested on.
     """
     usable = index.table.column("error").is_null().to_numpy() & (index.codes >= 0)
     _check_classes(index, usable)
-    units = _units(index)
+    duplicates = duplicates or find_duplicates(index)
+    units = find_units(index, duplicates)
     dealer = _Dealer(units, index.codes, seed)
     parts = np.where(usable, _given(index), -1).astype(np.int8)
     if (parts < 0).all():
@@ -129,14 +157,76 @@ def split(index: Index, *, seed: int = 0, val: float = 0.15, test: float = 0.15)
     tiny = [f"{name!r} ({count})" for name, count in zip(index.classes, counts, strict=True) if count < len(PARTS)]
     if tiny:
         notes.append(f"Classes too small to be in all three parts: {_list(tiny)}.")
-    leaks = _leaks(units, parts)
-    if leaks:
-        notes.append(
-            f"{leaks:,} pictures of validation and test have the same pixels or group as training pictures, as the "
-            "source's own split has it: their scores flatter the model."
-        )
+    leaks = find_leaks(parts, units, duplicates)
+    if len(leaks) and fix_leaks:
+        rows, others = (leaks.column(name).to_numpy() for name in ("row", "other"))
+        parts[rows] = parts[others]
+        notes.append(f"{len(leaks):,} pictures were moved out of validation and test: copies of pictures before them.")
+        _check_left(parts)
+        leaks = LEAKS.empty_table()
+    if len(leaks):
+        notes.append(describe_leaks(leaks))
     _check_parts(index, parts)
-    return Splits(index, parts, tuple(notes), leaks)
+    return Splits(index, parts, tuple(notes), leaks, duplicates.radius)
+
+
+def split_folds(
+    index: Index,
+    folds: int,
+    *,
+    seed: int = 0,
+    val: float = 0.15,
+    duplicates: Duplicates | None = None,
+) -> tuple[Splits, ...]:
+    """`folds` splits of `index`, so that every usable picture is in the test part of exactly one of them.
+
+    What belongs together stays together. Of the pictures outside the test part a share `val` is for validation. Parts
+    that the source fixes do not count. Raises `DataError` where a class has fewer separate pictures than folds.
+    """
+    usable = index.table.column("error").is_null().to_numpy() & (index.codes >= 0)
+    _check_classes(index, usable)
+    duplicates = duplicates or find_duplicates(index)
+    units = find_units(index, duplicates)
+    _check_folds(index, units, usable, folds)
+    rows = np.flatnonzero(usable)
+    fold = np.full(len(index), -1, np.int64)
+    fold[rows] = deal_folds(units[rows], index.codes[rows], folds, seed=seed)
+    found = []
+    for number in range(folds):
+        parts = np.where(fold == number, _TEST, np.where(usable, _TRAIN, -1)).astype(np.int8)
+        _Dealer(units, index.codes, seed).divide(parts, parts == _TRAIN, (_TRAIN, 1 - val), (_VALIDATION, val))
+        _check_parts(index, parts)
+        note = f"Fold {number + 1} of {folds}: its pictures are the test part, the others are learned from."
+        found.append(Splits(index, parts, (note,), radius=duplicates.radius))
+    return tuple(found)
+
+
+def find_units(index: Index, duplicates: Duplicates) -> NDArray[np.int64]:
+    """Number of the indivisible unit of each sample: same picture, same looks or same group, joined transitively."""
+    left, right = same_values(index.table.column("group"))
+    pairs = [(left, right)]
+    for numbers in (duplicates.exact, duplicates.near):
+        rows = np.flatnonzero(numbers >= 0)
+        order = rows[np.argsort(numbers[rows], kind="stable")]
+        same = numbers[order[1:]] == numbers[order[:-1]]
+        pairs.append((order[:-1][same], order[1:][same]))
+    return connect(len(index), *(np.concatenate(side) for side in zip(*pairs, strict=True)))
+
+
+def deal_folds(units: NDArray[np.int64], codes: NDArray[np.int32], folds: int, *, seed: int = 0) -> NDArray[np.int64]:
+    """Fold of each sample, int64 `[n]` from 0: units kept together, every class spread evenly over the folds."""
+    return deal(units, codes, (1.0,) * folds, seed=seed, spread=True)
+
+
+def describe_leaks(leaks: pa.Table) -> str:
+    """One sentence that says how many pictures of validation and test are in an earlier part too."""
+    counts = {one["values"]: one["counts"] for one in pc.value_counts(leaks.column("kind")).to_pylist()}
+    words = {PIXELS: "with the same pixels", LOOKS: "with the same looks", GROUP: "of the same group"}
+    kinds = ", ".join(f"{counts[kind]:,} {text}" for kind, text in words.items() if kind in counts)
+    return (
+        f"{len(leaks):,} pictures of validation and test are not new: {kinds} as a picture in an earlier part. The "
+        "source's own split has it so, and scores on them flatter a model; `telltale train --fix-leaks` moves them."
+    )
 
 
 def given_part(index: Index, name: str) -> Index:
@@ -190,86 +280,17 @@ class _Dealer:
     seed: int
 
     def divide(self, parts: NDArray[np.int8], among: NDArray[np.bool_], *shares: tuple[int, float]) -> None:
-        """Put each unit of the samples `among` into one of the parts in `shares`, class by class.
-
-        Within a class the units come in random order and each goes to the part that is furthest below its share, so
-        every part has its share to within the size of one unit; with at least as many units as parts each part gets
-        one, and with two units for three parts the last one does. A unit of several classes counts for its most
-        frequent one.
-        """
+        """Put each unit of the samples `among` into one of the parts in `shares`, every class by its share."""
         rows = np.flatnonzero(among)
-        names, unit, sizes = np.unique(self.units[rows], return_inverse=True, return_counts=True)
-        pairs, counts = np.unique(np.stack([unit, self.codes[rows]], axis=1), axis=0, return_counts=True)
-        main = np.zeros(len(names), np.int64)
-        for row in np.argsort(counts, kind="stable"):
-            main[pairs[row, 0]] = pairs[row, 1]
-        goal = np.array([share for _, share in shares]) / sum(share for _, share in shares)
-        chosen = np.zeros(len(names), np.int8)
-        for code in np.unique(main):
-            members = np.random.default_rng([self.seed, int(code)]).permutation(np.flatnonzero(main == code))
-            chosen[members] = _assign(sizes[members], goal)
-        parts[rows] = np.array([part for part, _ in shares], np.int8)[chosen[unit]]
-
-
-def _assign(sizes: NDArray[np.int64], goal: NDArray[np.float64]) -> NDArray[np.int8]:
-    """Number of the part of each unit of one class, in the given order.
-
-    >>> _assign(np.ones(4, np.int64), np.array([0.5, 0.25, 0.25])).tolist()
-    [0, 1, 2, 0]
-    """
-    chosen = np.zeros(len(sizes), np.int8)
-    if len(sizes) < len(goal):
-        # One to learn from; of two, the other one to test on.
-        chosen[1:] = len(goal) - 1
-        return chosen
-    filled = np.zeros(len(goal))
-    total = 0
-    for number, size in enumerate(sizes.tolist()):
-        total += size
-        chosen[number] = best = int(np.argmax(goal * total - filled))
-        filled[best] += size
-    for part in np.flatnonzero(filled == 0):
-        # Take the smallest unit of the fullest part: only reached by classes of a handful of pictures.
-        donor = int(np.argmax(np.bincount(chosen, minlength=len(goal))))
-        mine = np.flatnonzero(chosen == donor)
-        chosen[mine[np.argmin(sizes[mine])]] = part
-    return chosen
-
-
-def _units(index: Index) -> NDArray[np.int64]:
-    """Number of the indivisible unit of each sample: same pixels or same group, joined transitively."""
-    pixels = pc.fill_null(pc.dictionary_encode(index.table.column("pixels")).combine_chunks().indices, -1).to_numpy()
-    groups = pc.fill_null(pc.dictionary_encode(index.table.column("group")).combine_chunks().indices, -1).to_numpy()
-    parent = np.arange(len(index))
-
-    def root(row: int) -> int:
-        while parent[row] != row:
-            parent[row] = parent[parent[row]]
-            row = int(parent[row])
-        return row
-
-    for keys in (pixels, groups):
-        rows = np.flatnonzero(keys >= 0)
-        order = rows[np.argsort(keys[rows], kind="stable")]
-        for left, right in _same_neighbours(order, keys):
-            parent[root(right)] = root(left)
-    return np.array([root(row) for row in range(len(index))], np.int64)
-
-
-def _same_neighbours(order: NDArray[np.int64], keys: NDArray[Any]) -> Iterable[tuple[int, int]]:
-    same = np.flatnonzero(keys[order[1:]] == keys[order[:-1]])
-    return zip(order[same].tolist(), order[same + 1].tolist(), strict=True)
+        goal = tuple(share for _, share in shares)
+        chosen = deal(self.units[rows], self.codes[rows], goal, seed=self.seed)
+        parts[rows] = np.array([part for part, _ in shares], np.int8)[chosen]
 
 
 def _given(index: Index) -> NDArray[np.int8]:
     """The part that the source fixes for each sample, -1 where it fixes none."""
     found = pc.index_in(index.table.column("split"), value_set=pa.array(PARTS))
     return found.fill_null(-1).to_numpy().astype(np.int8)  # type: ignore[no-any-return]
-
-
-def _leaks(units: NDArray[np.int64], parts: NDArray[np.int8]) -> int:
-    in_training = np.unique(units[parts == _TRAIN])
-    return int(np.isin(units[parts > _TRAIN], in_training).sum())
 
 
 def _check_classes(index: Index, usable: NDArray[np.bool_]) -> None:
@@ -287,6 +308,29 @@ def _check_classes(index: Index, usable: NDArray[np.bool_]) -> None:
             f"Too few usable pictures of {_list(few)}.",
             expected="At least 2 of each class, one to learn from and one to test on; 3 or more are better.",
             do="Add pictures, merge the class into another, or take it out of the data.",
+        )
+
+
+def _check_folds(index: Index, units: NDArray[np.int64], usable: NDArray[np.bool_], folds: int) -> None:
+    pairs = np.unique(np.stack([index.codes[usable].astype(np.int64), units[usable]]), axis=1)
+    separate = np.bincount(pairs[0], minlength=len(index.classes))
+    few = [f"{name!r} ({count})" for name, count in zip(index.classes, separate, strict=True) if 0 < count < folds]
+    if folds < 2 or few:
+        given = f"{folds} folds" if folds < 2 else f"{folds} folds, but too few separate pictures of {_list(few)}"
+        raise DataError(
+            f"The data are to be divided into {given}.",
+            expected="At least 2 folds, and in every class as many pictures that are no copies of each other.",
+            do="Give a smaller --folds, add pictures, or take the class out of the data.",
+        )
+
+
+def _check_left(parts: NDArray[np.int8]) -> None:
+    empty = [PARTS[part] for part in (_VALIDATION, _TEST) if not (parts == part).any()]
+    if empty:
+        raise DataError(
+            f"Every {empty[0]} picture is a copy of a picture in an earlier part: none is left.",
+            expected="Some pictures that are new.",
+            do="Train without --fix-leaks to see which, then divide the data anew: take the split out of the source.",
         )
 
 

@@ -39,11 +39,15 @@ Entries: TypeAlias = list[Entry]
 
 
 class Store(Protocol):
-    """Files that can be listed and read: a folder, a zip, a tar."""
+    """Files that can be listed and read: a folder, a zip, a tar, a bucket."""
 
     @property
     def location(self) -> str:
         """What to show to users, and what `open_store` opens again."""
+
+    @property
+    def readers(self) -> int:
+        """How many reads at once are sensible, because each waits for a server; 0 where the cores decide."""
 
     def list(self) -> Entries:
         """All files sorted by path; hidden ones (`.name`, `__MACOSX`, `Thumbs.db`) are left out."""
@@ -58,6 +62,8 @@ class FolderStore:
     Links to files and folders are followed; a folder that is reached twice counts once, by its real name where it has
     one below the root. A name that is not UTF-8 is listed in percent form (`portable_name`) and read by it.
     """
+
+    readers = 0
 
     def __init__(self, folder: Path, *, location: str = "") -> None:
         self.folder = folder
@@ -149,10 +155,19 @@ def _walk(root: Path) -> Iterator[Entry]:
                 for entry in entries:
                     if is_hidden(entry.name):
                         continue
-                    if entry.is_dir():
+                    if _is_folder(entry):
                         (linked if entry.is_symlink() else real).append((entry.path, f"{prefix}{entry.name}/"))
                     elif entry.is_symlink() or entry.is_file():  # a broken link is listed: missing, not forgotten
                         yield Entry(_listed_name(root, prefix + entry.name), -1)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        return False  # a link to itself: listed and missing, like every link that leads nowhere
 
 
 def _listed_name(root: Path, path: str) -> str:

@@ -69,8 +69,8 @@ def find_columns(names: Sequence[str], wanted: Columns, table: str, *, guess: bo
     for role in NAMES:
         given = getattr(wanted, role)
         if given and given not in names:
-            raise _explain_unknown(given, names, table)
-        found[role] = given or _find_usual(role, names)
+            raise explain_unknown(given, names, table)
+        found[role] = given or find_usual(role, names)
     if guess and len(names) == 2 and bool(found["image"]) != bool(found["label"]):
         role = "label" if found["image"] else "image"
         found[role] = next(name for name in names if name not in (found["image"], found["label"]))
@@ -115,7 +115,7 @@ def read_rows(data: bytes, table: str, columns: Columns) -> pa.Table:
                 expected="One row per picture below the names.",
                 do="Check the file.",
             )
-        columns_of_text = {role: _as_text(rows.column(name), name, table) for role, name in chosen.items()}
+        columns_of_text = {role: as_text(rows.column(name), name, table) for role, name in chosen.items()}
     empty = pa.nulls(rows.num_rows, pa.string())
     return pa.table({role: columns_of_text.get(role, empty) for role in NAMES})
 
@@ -136,12 +136,18 @@ def check_complete(rows: pa.Table, table: str, columns: Columns) -> None:
             )
 
 
-def _find_usual(role: str, names: Sequence[str]) -> str:
+def find_usual(role: str, names: Sequence[str]) -> str:
+    """The name that usually stands for a role (`image`, `label`, `split`, `group`); empty where there is none.
+
+    >>> find_usual("label", ["id", "Breed"])
+    'Breed'
+    """
     known = {re.sub(r"[\s\-]+", "_", name.strip().lower()): name for name in reversed(names)}
     return next((known[usual] for usual in NAMES[role] if usual in known), "")
 
 
-def _explain_unknown(given: str, names: Sequence[str], table: str) -> SourceError:
+def explain_unknown(given: str, names: Sequence[str], table: str) -> SourceError:
+    """The error for the name of a column that is not there."""
     close = suggest(given, names)
     return SourceError(
         f"The table {table!r} has no column {given!r}.",
@@ -261,7 +267,8 @@ def _read_json(data: bytes, schema: pa.Schema) -> pa.Table:
     return _read_json(data, pa.schema(dates)) if dates and not len(schema) else rows
 
 
-def _as_text(column: Any, name: str, table: str) -> Any:
+def as_text(column: Any, name: str, table: str) -> Any:
+    """A column's values as text without spaces around, null where none is left; `SourceError` for dates and lists."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         column, kind = column.cast(kind.value_type), kind.value_type

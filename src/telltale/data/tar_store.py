@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, Final, cast
 
 from telltale.data.member import Inspector, Limits, damaged_archive, refuse
+from telltale.data.names import Names
 from telltale.data.store import Entries, Entry, FolderStore, damaged, explain_input, missing, most_bytes
 from telltale.data.zip_store import Reader
 from telltale.errors import BundleError, SourceError
@@ -36,38 +37,58 @@ _BROKEN: Final = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, gzip.B
 _ABANDONED: Final = 24 * 3600.0
 
 
-class TarStore:
-    """The files of a tar that is not packed, read where they lie."""
+class Members:
+    """The plain files of a tar that is not packed: their paths, and where their bytes lie in it."""
 
     def __init__(self, path: Path, *, limits: Limits | None = None) -> None:
-        self.location = str(path)
-        self._rows: dict[str, int] = {}
-        self._offsets, self._sizes = array("q"), array("q")
-        inspector = Inspector(self.location, limits or Limits())
-        with explain_input(path), explain_archive(self.location):
-            self._reader = Reader(path)
+        names: list[str] = []
+        offsets, sizes = array("q"), array("q")
+        inspector = Inspector(str(path), limits or Limits())
+        with explain_input(path), explain_archive(str(path)):
             with tarfile.open(path, "r:", encoding="utf-8", tarinfo=_StrictInfo) as archive:
                 for name, member in _accept_members(archive, inspector):
-                    self._rows[name] = len(self._offsets)
-                    self._offsets.append(member.offset_data)
-                    self._sizes.append(member.size)
+                    names.append(name)
+                    offsets.append(member.offset_data)
+                    sizes.append(member.size)
+        self._names, self._offsets, self._sizes = Names(names), offsets, sizes
 
     def list(self) -> Entries:
         """All files sorted by path."""
-        return [Entry(path, self._sizes[self._rows[path]]) for path in sorted(self._rows)]
+        places = zip(self._names.sorted(), self._names.order.tolist(), strict=True)
+        return [Entry(path, self._sizes[place]) for path, place in places]
 
-    def read(self, path: str) -> bytes:
-        """The bytes of one file."""
-        row = self._rows.get(path, -1)
-        if row < 0:
+    def read(self, reader: Reader, path: str) -> bytes:
+        """The bytes of one file, through a reader of the tar."""
+        place = self._names.find(path)
+        if place < 0:
             raise missing(path)
-        size = self._sizes[row]
+        size = self._sizes[place]
         if size > most_bytes(path):
             raise damaged(path, f"it has {size:,} bytes, more than {most_bytes(path):,}")
-        data = self._reader.read(size, self._offsets[row])
+        data = reader.read(size, self._offsets[place])
         if len(data) != size:
             raise damaged(path, "the archive ends within it")
         return data
+
+
+class TarStore:
+    """The files of a tar that is not packed, read where they lie."""
+
+    readers = 0
+
+    def __init__(self, path: Path, *, limits: Limits | None = None, location: str = "") -> None:
+        self.location = location or str(path)
+        self._members = Members(path, limits=limits)
+        with explain_input(path):
+            self._reader = Reader(path)
+
+    def list(self) -> Entries:
+        """All files sorted by path."""
+        return self._members.list()
+
+    def read(self, path: str) -> bytes:
+        """The bytes of one file."""
+        return self._members.read(self._reader, path)
 
 
 def is_packed(head: bytes) -> bool:
@@ -75,13 +96,13 @@ def is_packed(head: bytes) -> bool:
     return head.startswith(tuple(_OPENERS))
 
 
-def open_packed(path: Path, *, limits: Limits | None = None, tell: Tell = silent) -> FolderStore:
+def open_packed(path: Path, *, limits: Limits | None = None, location: str = "", tell: Tell = silent) -> FolderStore:
     """The files of a packed tar, unpacked on first use below the cache folder under the archive's SHA-256."""
     with explain_input(path):
         target = cache_folder("archives") / sha256_file(path)[:16]
     if not _is_complete(target):
         _unpack(path, target, limits or Limits(), tell)
-    return FolderStore(target / "files", location=str(path))
+    return FolderStore(target / "files", location=location or str(path))
 
 
 @contextlib.contextmanager

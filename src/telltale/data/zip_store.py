@@ -64,8 +64,10 @@ class ZipStore:
     CRC-32 when it is read. Five numbers are kept per member, not a `ZipInfo`: a tenth of the memory.
     """
 
-    def __init__(self, path: Path, *, limits: Limits | None = None) -> None:
-        self.location = str(path)
+    readers = 0
+
+    def __init__(self, path: Path, *, limits: Limits | None = None, location: str = "") -> None:
+        self.location = location or str(path)
         self._path = path
         self._inspector = Inspector(self.location, limits or Limits())
         self._rows: dict[str, int] = {}

@@ -4,40 +4,35 @@ import contextlib
 import shutil
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Final
 
+from telltale.data.class_names import WARNING
 from telltale.data.decoding import decode
-from telltale.data.index import Index, describe_reasons, identical_pictures, scan
-from telltale.data.source import Columns, Source, open_source
+from telltale.data.duplicates import Duplicates, find_duplicates, find_exact
+from telltale.data.fixes import apply_fixes
+from telltale.data.index import Index, describe_reasons, identical_pictures
+from telltale.data.source import Columns, open_source
 from telltale.data.splits import Splits, split
-from telltale.delivery.report import MOST_MISTAKES, ReportContent, thumbnail, write_report
+from telltale.delivery.crossvalidation import cross_validate
+from telltale.delivery.first_look import prepare_network, scan_with
+from telltale.delivery.outcome import Tools, Training, train_once
+from telltale.delivery.page import thumbnail
+from telltale.delivery.report import MOST_MISTAKES, ReportContent, write_report
 from telltale.device import choose_device
 from telltale.errors import ImageError
-from telltale.evaluation.evaluation import Evaluation, printable
+from telltale.evaluation.evaluation import printable
 from telltale.evaluation.picture import draw_confusion
-from telltale.evaluation.scoring import evaluate
 from telltale.files import write_atomic
-from telltale.model.backbone import PendingBackbone, request_backbone
-from telltale.model.classifier import Classifier
-from telltale.model.features import Extractor, FeatureStream
 from telltale.model.zoo import check_network
 from telltale.progress import Note, Tell, silent
-from telltale.training.fitting import fit, versions
+from telltale.training.fitting import versions
 from telltale.training.recipe import Recipe
 from telltale.training.run import Run, create_run
 
-
-@dataclass(frozen=True)
-class Training:
-    """What `train` made: the classifier, its run folder, and how good it is."""
-
-    classifier: Classifier
-    run: Run
-    splits: Splits
-    validation: Evaluation
-    test: Evaluation
-    seconds: float
+SHOWN_LEAKS: Final = 3
+"""Pairs of leaking pictures that are named while training; `telltale inspect` shows them all."""
 
 
 def train(
@@ -56,33 +51,32 @@ def train(
     start = time.perf_counter()
     recipe = recipe or Recipe()
     device = choose_device(device)
-    with _backbone(recipe) as pending:
+    with prepare_network(recipe) as pending:
         opened = open_source(source, columns or Columns(), tell=tell)
+        if recipe.labels_fix:
+            opened = apply_fixes(opened, Path(recipe.labels_fix))
         if recipe.how == "scratch":
             check_network(recipe.model, recipe.img_size)
         with _new_run(opened.name, output) as run:
-            index, extractor = _scan(opened, recipe, pending, device=device, tell=tell)
-            splits = split(index, seed=recipe.seed, val=recipe.val_split, test=recipe.test_split)
-            tell_data(index, splits, tell)
-            classifier, run = fit(splits, recipe, run=run, device=device, extractor=extractor, tell=tell)
-            validation = evaluate(classifier, splits.validation, seed=recipe.seed, tell=tell)
-            test = evaluate(classifier, splits.test, seed=recipe.seed, tell=tell)
-            training = Training(classifier, run, splits, validation, test, time.perf_counter() - start)
+            index, extractor = scan_with(opened, recipe, pending, device=device, tell=tell)
+            duplicates = _find_duplicates(index, recipe)
+            tell_data(index, duplicates, tell)
+            if recipe.folds:
+                training = cross_validate(index, duplicates, recipe, run, Tools(device, extractor, tell))
+            else:
+                splits = split(
+                    index,
+                    seed=recipe.seed,
+                    val=recipe.val_split,
+                    test=recipe.test_split,
+                    duplicates=duplicates,
+                    fix_leaks=recipe.fix_leaks,
+                )
+                tell_splits(splits, tell)
+                training = train_once(splits, recipe, run, Tools(device, extractor, tell))
+            training = replace(training, seconds=time.perf_counter() - start)
             save_results(training)
     return training
-
-
-@contextlib.contextmanager
-def _backbone(recipe: Recipe) -> Iterator[PendingBackbone | None]:
-    """The frozen network of a probe: its conversion, where needed, runs beside the scan and ends with this block."""
-    if recipe.how != "probe":
-        yield None
-        return
-    pending = request_backbone(recipe.model, weights=recipe.weights, size=recipe.img_size)
-    try:
-        yield pending
-    finally:
-        pending.stop()
 
 
 @contextlib.contextmanager
@@ -94,7 +88,8 @@ def _new_run(name: str, output: str | Path | None) -> Iterator[Run]:
         yield run
     except BaseException:
         # It was new or empty. Settings and splits alone are worth nothing; weights are kept.
-        if not run.bundle.exists() and not any(run.weights.glob("*")):
+        learned = [run.bundle, *run.weights.glob("*"), *run.folder.glob("fold-*/model.telltale")]
+        if not any(path.exists() for path in learned):
             shutil.rmtree(run.folder, ignore_errors=True)
             with contextlib.suppress(OSError):
                 if there:
@@ -104,34 +99,22 @@ def _new_run(name: str, output: str | Path | None) -> Iterator[Run]:
         raise
 
 
-def _scan(
-    opened: Source, recipe: Recipe, pending: PendingBackbone | None, *, device: str, tell: Tell
-) -> tuple[Index, Extractor | None]:
-    """Look at the pictures and, for a probe, compute their features in the same pass."""
-    if pending is None:
-        return scan(opened, tell=tell), None
-    if pending.converting:
-        tell(Note(f"The network {recipe.model} is prepared for this machine, once, beside the first look."))
-    stream = FeatureStream(
-        pending, size=recipe.img_size, resize=recipe.resize, precision=recipe.precision, device=device
-    )
-    try:
-        index = scan(opened, watcher=stream, tell=tell)
-        return index, stream.finish()
-    except BaseException:
-        stream.flush()  # what was computed before Ctrl-C need not be computed again
-        raise
+def _find_duplicates(index: Index, recipe: Recipe) -> Duplicates:
+    """What is kept on one side of a split, as the recipe has it."""
+    if not recipe.near_duplicates:
+        return find_exact(index)
+    return find_duplicates(index, mirrored=recipe.mirrored_duplicates)
 
 
-def tell_data(index: Index, splits: Splits, tell: Tell) -> None:
-    """Say what was found in the data and how it was split."""
+def tell_data(index: Index, duplicates: Duplicates, tell: Tell) -> None:
+    """Say what was found in the data."""
     counts = [f"{count:,} {printable(name, 30)}" for name, count in index.counts.items()]
     more = f" and {len(counts) - 10} more classes" if len(counts) > 10 else ""
     name, share = index.majority
     tell(Note(f"{len(index):,} pictures ({index.layout}): {', '.join(counts[:10])}{more}."))
     tell(Note(f"Always saying {printable(name, 30)!r} would be right for {share:.1%}."))
     for note in index.notes:
-        tell(Note(note))
+        tell(Note(note.removeprefix(WARNING), warning=note.startswith(WARNING)))
     if len(index.quarantined):
         tell(
             Note(
@@ -139,10 +122,22 @@ def tell_data(index: Index, splits: Splits, tell: Tell) -> None:
                 warning=True,
             )
         )
+    together = int((duplicates.near >= 0).sum())
+    if together:
+        groups = int(duplicates.near.max()) + 1
+        kept = f"{groups:,} group{'s' * (groups != 1)}, kept together"
+        tell(Note(f"{together:,} pictures are the same as others, or look the same: {kept}."))
+
+
+def tell_splits(splits: Splits, tell: Tell) -> None:
+    """Say how the data were split, and which pictures of validation and test are not new."""
     parts = f"{len(splits.train):,} train, {len(splits.validation):,} validation, {len(splits.test):,} test"
     tell(Note(f"Split: {parts}."))
     for note in splits.notes:
-        tell(Note(note, warning=bool(splits.leaks) and "same pixels" in note))
+        tell(Note(note, warning=len(splits.leaks) > 0 and "are not new" in note))
+    for leak in splits.leaks.slice(0, SHOWN_LEAKS).to_pylist():
+        one, other = (printable(splits.index.paths[leak[name]], 60) for name in ("row", "other"))
+        tell(Note(f"  {one} {leak['kind']}: {other}", warning=True))
 
 
 def save_results(training: Training) -> None:
@@ -178,7 +173,7 @@ def _content(training: Training) -> ReportContent:
         history=training.run.history if training.run.recipe.how == "scratch" else [],
         settings=asdict(training.run.recipe),
         versions=versions(),
-        thumbnails=_thumbnails(splits.test, [mistake.path for mistake in mistakes]),
+        thumbnails=_thumbnails(index, [mistake.path for mistake in mistakes]),
         created=training.classifier.facts["trained"],
     )
 

@@ -15,9 +15,8 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 
-from telltale.data.archive import FolderStore, Store
+from telltale.data.archive import FolderStore, Store, is_path, is_remote
 from telltale.data.decoding import decode
-from telltale.data.download import is_url
 from telltale.data.source import list_pictures
 from telltale.data.store import portable_name
 from telltale.device import workers
@@ -60,7 +59,7 @@ def predict(
         classifier = load(classifier)
     known = classifier
     places = list(inputs)
-    some_exist = any(is_url(str(one)) or os.path.lexists(one) for one in places)
+    some_exist = any(not is_path(one) or os.path.lexists(one) for one in places)
     found = [_pictures(one, may_be_missing=some_exist) for one in places]
     total = sum(len(paths) for _, paths, _ in found)
     pictures = ((store, path, name(path)) for store, paths, name in found for path in paths)
@@ -70,7 +69,8 @@ def predict(
 
     def rows() -> Iterator[Prediction]:
         done = 0
-        for answers in map_in_order(work, _chunks(pictures), threads=workers()):
+        readers = max([workers(), *(store.readers for store, _, _ in found)])
+        for answers in map_in_order(work, _chunks(pictures), threads=readers):
             done += len(answers)
             tell(Advance("predict", done, total))
             yield from answers
@@ -81,10 +81,10 @@ def predict(
 def _pictures(location: str | Path, *, may_be_missing: bool) -> tuple[Store, list[str], Callable[[str], str]]:
     """A store, paths in it, and how each is called in the output: as the user named it, in valid UTF-8."""
     name, file = portable_name(str(location)), portable_name(Path(location).name)
-    if may_be_missing and not is_url(str(location)) and not os.path.lexists(location):
+    if may_be_missing and is_path(location) and not os.path.lexists(location):
         return FolderStore(Path(location).parent), [file], lambda path: name
     store, paths = list_pictures(location)
-    if Path(location).is_file() and paths == [file]:
+    if (Path(location).is_file() or is_remote(location)) and paths == [file]:
         return store, paths, lambda path: name
     return store, paths, lambda path: f"{name.rstrip('/')}/{path}"
 

@@ -1,32 +1,24 @@
 """The report of a run: one HTML file that needs no network and no script, for readers who were not there."""
 
-import base64
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-import jinja2
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from telltale.delivery.chart import HEIGHT, WIDTH, draw_lines
-from telltale.evaluation.evaluation import NAMES, ClassScore, Evaluation, describe, printable
+from telltale.delivery.page import data_uri, embed_thumbnail, render_page, write_page
+from telltale.evaluation.evaluation import NAMES, ClassScore, Evaluation, describe
 from telltale.evaluation.metrics import Interval
 from telltale.evaluation.picture import draw_confusion
-from telltale.files import write_atomic
 
 TEMPLATE: Final = "report.html.jinja"
 
 MOST_CELLS: Final = 12
 """Classes up to which the confusion matrix is a table of text; above it is a picture."""
 MOST_MISTAKES: Final = 24
-MOST_THUMBNAIL_BYTES: Final = 40_000
 MOST_LISTED: Final = 50
 """Rows of quarantine and groups of identical pictures that are listed; the rest is counted."""
 
@@ -74,9 +66,7 @@ class ReportContent:
 
 def write_report(path: Path, content: ReportContent) -> Path:
     """Write the report of `content` as one HTML file that holds everything it shows."""
-    page = render(content)
-    # Names of files may hold bytes that are no UTF-8; they must not stop a report.
-    return write_atomic(Path(path), page.encode("utf-8", "replace"))
+    return write_page(Path(path), render(content))
 
 
 def render(content: ReportContent) -> str:
@@ -84,52 +74,26 @@ def render(content: ReportContent) -> str:
     evaluation = content.evaluations[content.main]
     shown = evaluation.mistakes(MOST_MISTAKES)
     wrong = evaluation.images - int(np.trace(evaluation.confusion))
-    return _template().render(
-        content=content,
-        verdict=describe(evaluation, PICTURES.get(content.main, f"{content.main} pictures")),
-        evaluation=evaluation,
-        accuracy=evaluation.metrics["accuracy"],
-        wrong=wrong,
-        metrics=_metric_rows(content.evaluations),
-        classes=_ranked(evaluation.per_class),
-        table=_cells(evaluation) if len(evaluation.classes) <= MOST_CELLS else None,
-        picture=None if len(evaluation.classes) <= MOST_CELLS else data_uri(draw_confusion(evaluation), "image/png"),
-        confused=_most_confused(evaluation),
-        mistakes=[(one, _thumbnail_uri(content.thumbnails.get(one.path))) for one in shown],
-        splits=_splits(content.class_counts),
-        reasons=Counter(reason for _, reason, _ in content.quarantine).most_common(),
-        listed=MOST_LISTED,
-        charts=_charts(content.history),
-        chart_size=(WIDTH, HEIGHT),
-        parts=PARTS,
-    )
-
-
-def thumbnail(pixels: NDArray[np.uint8], side: int = 160) -> bytes:
-    """RGB pixels as a JPEG of at most `side` pixels on the longer side."""
-    image = Image.fromarray(pixels)
-    image.thumbnail((side, side))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=80)
-    return buffer.getvalue()
-
-
-def data_uri(data: bytes, kind: str) -> str:
-    """`data` as an address that holds its own content."""
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
-
-
-@lru_cache(maxsize=1)
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["percent"] = lambda share: f"{100 * share:.1f}"
-    environment.filters["thousands"] = lambda number: f"{number:,}"
-    environment.filters["short"] = lambda name: printable(name, 32)
-    environment.filters["unbroken"] = lambda words: words.replace(" %", "\N{NO-BREAK SPACE}%")
-    text = resources.files("telltale.delivery").joinpath(TEMPLATE).read_text(encoding="utf-8")
-    return environment.from_string(text)
+    values = {
+        "content": content,
+        "verdict": describe(evaluation, PICTURES.get(content.main, f"{content.main} pictures")),
+        "evaluation": evaluation,
+        "accuracy": evaluation.metrics["accuracy"],
+        "wrong": wrong,
+        "metrics": _metric_rows(content.evaluations),
+        "classes": _ranked(evaluation.per_class),
+        "table": _cells(evaluation) if len(evaluation.classes) <= MOST_CELLS else None,
+        "picture": None if len(evaluation.classes) <= MOST_CELLS else data_uri(draw_confusion(evaluation), "image/png"),
+        "confused": _most_confused(evaluation),
+        "mistakes": [(one, embed_thumbnail(content.thumbnails.get(one.path))) for one in shown],
+        "splits": _splits(content.class_counts),
+        "reasons": Counter(reason for _, reason, _ in content.quarantine).most_common(),
+        "listed": MOST_LISTED,
+        "charts": _charts(content.history),
+        "chart_size": (WIDTH, HEIGHT),
+        "parts": PARTS,
+    }
+    return render_page(TEMPLATE, values)
 
 
 def _metric_rows(evaluations: Mapping[str, Evaluation]) -> list[tuple[str, list[Interval | None]]]:
@@ -169,13 +133,6 @@ def _most_confused(evaluation: Evaluation, most: int = 10) -> list[tuple[str, st
         for true, said in pairs
         if wrong[true, said] > 1
     ]
-
-
-def _thumbnail_uri(data: bytes | None) -> str:
-    """Empty where there is no thumbnail, or something else than a small JPEG."""
-    if not data or len(data) > MOST_THUMBNAIL_BYTES or not data.startswith(b"\xff\xd8\xff"):
-        return ""
-    return data_uri(data, "image/jpeg")
 
 
 def _splits(class_counts: Mapping[str, Mapping[str, int]]) -> list[str]:

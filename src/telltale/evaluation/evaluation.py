@@ -1,7 +1,6 @@
 """`Evaluation`: how good a classifier is on labelled pictures, and how sure that is; as a value, as text, as JSON."""
 
 import textwrap
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,6 +13,7 @@ from telltale.errors import BundleError, DataError, ModelError
 from telltale.evaluation import metrics
 from telltale.evaluation.metrics import Floats, Interval, Ints
 from telltale.files import read_json, write_atomic, write_json
+from telltale.words import columns, fit, printable as printable
 
 KIND: Final = "evaluation"
 VERSION: Final = 1
@@ -52,6 +52,20 @@ class Mistake:
     probability: float
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Scored pictures that are not new to the classifier, and what it gets right of the others."""
+
+    learned: int = 0
+    """It has learned from a picture with the same pixels."""
+    alike: int = 0
+    """It has learned from one that looks the same."""
+    chose: int = 0
+    """It was used to choose between settings."""
+    accuracy_on_new: Interval | None = None
+    """Accuracy on the pictures that are none of these; None where all are, or none is."""
+
+
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """Metrics with 95 % intervals, each class's score and the confusion matrix, over the pictures that could be read.
@@ -71,6 +85,8 @@ class Evaluation:
     """Up to 100 mistakes, the most confident first."""
     unreadable: int = 0
     """Pictures that could not be read and count in no metric."""
+    seen: Seen = Seen()
+    """Which of the scored pictures the classifier knows from its training."""
     paths: tuple[str, ...] = ()
     """Names of the pictures, in the order of `labels`; empty after `load`."""
     labels: Ints = field(default_factory=lambda: np.empty(0, np.int32), repr=False)
@@ -102,6 +118,7 @@ class Evaluation:
         return {
             "images": self.images,
             "unreadable": self.unreadable,
+            "seen": asdict(self.seen),
             "classes": list(self.classes),
             "baseline": {"class": self.majority, "accuracy": self.baseline},
             "metrics": {name: asdict(interval) for name, interval in self.metrics.items()},
@@ -126,6 +143,7 @@ class Evaluation:
                 confusion=np.array(content["confusion"], np.int64).reshape(len(content["classes"]), -1),
                 hardest=tuple(Mistake(**one) for one in content["mistakes"]),
                 unreadable=int(content["unreadable"]),
+                seen=_read_seen(content.get("seen", {})),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(
@@ -241,20 +259,20 @@ That is not surely better.
         sentences.append("That is not surely better.")
     if evaluation.unreadable:
         sentences.append(f"{evaluation.unreadable:,} more could not be read and are not counted.")
+    sentences += _describe_seen(evaluation)
     return " ".join(sentences)
 
 
-def printable(text: str, width: int = 0) -> str:
-    """`text` without control characters (names are untrusted), shortened in its middle to `width` where that is given.
-
-    >>> printable("a_very_long_name", 9), printable("bell\\x07")
-    ('a_ve…name', 'bell?')
-    """
-    clean = "".join(letter if letter.isprintable() else "?" for letter in text)
-    if not width or len(clean) <= width:
-        return clean
-    tail = (width - 1) // 2
-    return clean[: width - 1 - tail] + "…" + clean[len(clean) - tail :]
+def _describe_seen(evaluation: Evaluation) -> list[str]:
+    """A warning where the classifier knows some of the pictures from its training."""
+    seen = evaluation.seen
+    kinds = {"were learned from": seen.learned, "look like one that was": seen.alike}
+    known = [f"{count:,} {words}" for words, count in kinds.items() if count]
+    if not known:
+        return []
+    right = seen.accuracy_on_new
+    rest = f"on the new ones it is {_percent(right.value)} % right" if right else "none of the others is new"
+    return [f"Not all are new: {' and '.join(known)}; {rest}."]
 
 
 def _check(labels: Ints, probabilities: Floats, classes: Sequence[str], paths: Sequence[str], unreadable: int) -> None:
@@ -296,6 +314,11 @@ def _hardest(labels: Ints, probabilities: Floats, classes: Sequence[str], paths:
     )
 
 
+def _read_seen(values: dict[str, Any]) -> Seen:
+    accuracy = values.get("accuracy_on_new")
+    return Seen(**values | {"accuracy_on_new": Interval(**accuracy) if accuracy else None})
+
+
 def _class_score(values: dict[str, Any]) -> ClassScore:
     figures = {name: Interval(**values[name]) for name in ("precision", "recall", "f1")}
     return ClassScore(name=values["name"], support=int(values["support"]), **figures)
@@ -321,26 +344,11 @@ def _class_lines(evaluation: Evaluation) -> list[str]:
         present = sorted((one for one in shown if one.support), key=lambda one: (one.recall.value, -one.support))
         rest = f"The {min(SHOWN_CLASSES, len(present))} of {len(shown)} classes with the lowest recall, lowest first."
         shown = present[:SHOWN_CLASSES]
-    width = max([5, *(min(26, _columns(printable(one.name))) for one in shown)])
+    width = max([5, *(min(26, columns(printable(one.name))) for one in shown)])
     lines = [f"{'class':<{width}}  {'pictures':>8}  {'precision':>9}  {'recall':>6} {'95 % interval':<15}  {'F1':>5}"]
     for one in shown:
         lines.append(
-            f"{_fit(one.name, width)}  {one.support:>8,}  {one.precision.value:>9.3f}"
+            f"{fit(one.name, width)}  {one.support:>8,}  {one.precision.value:>9.3f}"
             f"  {one.recall.value:>6.3f} {f'[{one.recall.low:.3f}, {one.recall.high:.3f}]':<15}  {one.f1.value:>5.3f}"
         )
     return [rest, "", *lines] if rest else lines
-
-
-def _columns(text: str) -> int:
-    """Columns of a terminal that `text` takes: two for Chinese, Japanese and Korean letters, none for accents."""
-    return sum(
-        0 if unicodedata.combining(letter) else 1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text
-    )
-
-
-def _fit(name: str, width: int) -> str:
-    letters = width
-    while _columns(printable(name, letters)) > width:
-        letters -= 1
-    shown = printable(name, letters)
-    return shown + " " * (width - _columns(shown))

@@ -1,27 +1,46 @@
-"""`evaluate`: a classifier on labelled pictures, scored."""
+"""`evaluate`: a classifier on labelled pictures, scored, and honest about those that it has learned from."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from telltale.data.index import Index, scan
-from telltale.errors import DataError
-from telltale.evaluation.evaluation import Evaluation, score
+from telltale.data.manifest import ALIKE, CHOSE, NEW, TRAINED
+from telltale.errors import DataError, RecipeError
+from telltale.evaluation.evaluation import Evaluation, Seen, score
+from telltale.evaluation.metrics import wilson
 from telltale.model.classifier import Classifier
 from telltale.model.features import features
 from telltale.progress import Tell, silent
 from telltale.registry import suggest
 
+SEEN: Final = ("refuse", "mark", "skip")
+"""What to do with pictures that the classifier has learned from: refuse to score, score and say so, or leave out."""
 
-def evaluate(classifier: Classifier, data: Index | str | Path, *, seed: int = 0, tell: Tell = silent) -> Evaluation:
+
+def evaluate(
+    classifier: Classifier, data: Index | str | Path, *, seen: str = "refuse", seed: int = 0, tell: Tell = silent
+) -> Evaluation:
     """How good `classifier` is on the labelled pictures of `data`: an `Index` (such as `splits.test`) or a source.
 
-    Classes are matched by name. Unreadable pictures are counted, not scored. Raises `DataError` where a label is none
-    of the classifier's classes, or where no picture can be scored. `seed` is that of the bootstrap.
+    Classes are matched by name. Unreadable pictures are counted, not scored. Pictures with the same pixels as one that
+    was learned from are refused with a `DataError`; with `seen="mark"` they are scored, counted, and the accuracy
+    without them stands beside; with `"skip"` they are left out. Pictures that only look like one that was learned from
+    are scored and marked, with `"skip"` left out too. Also raises `DataError` where a label is none of the classifier's
+    classes, or where no picture can be scored. `seed` is that of the bootstrap.
     """
+    if seen not in SEEN:
+        raise RecipeError(
+            f"What to do with training pictures is {seen!r}.",
+            expected=f"One of {', '.join(SEEN)}.",
+            do="Give --seen mark.",
+        )
     index = data if isinstance(data, Index) else scan(data, tell=tell)
     usable = index.readable
+    usable = usable.take(np.flatnonzero(usable.codes >= 0))
     if not len(usable):
         raise DataError(
             f"No readable labelled pictures in {index.location!r}.",
@@ -29,14 +48,53 @@ def evaluate(classifier: Classifier, data: Index | str | Path, *, seed: int = 0,
             do="Check the path and what is in it.",
         )
     labels = _match(usable, classifier.classes)
+    known = _look_up(classifier, usable)
+    if seen == "refuse" and (known == TRAINED).any():
+        raise _explain_seen(usable, known)
+    if seen == "skip":
+        kept = np.flatnonzero((known != TRAINED) & (known != ALIKE))
+        if not len(kept):
+            raise DataError(
+                f"All {len(known):,} pictures were learned from, or look like one that was.",
+                expected="Pictures that are new to the classifier.",
+                do="Give other data.",
+            )
+        usable, labels, known = usable.take(kept), labels[kept], known[kept]
     probabilities = classifier.head.probabilities(features(usable, classifier.extractor, tell=tell))
-    return score(
+    evaluation = score(
         labels,
         probabilities,
         classifier.classes,
         paths=usable.paths,
-        unreadable=len(index) - len(usable),
+        unreadable=len(index) - len(index.readable),
         seed=seed,
+    )
+    return replace(evaluation, seen=_count_seen(known, probabilities.argmax(axis=1) == labels))
+
+
+def _look_up(classifier: Classifier, index: Index) -> NDArray[np.int8]:
+    """What each picture is to the classifier: `NEW`, `TRAINED`, `CHOSE` or `ALIKE`."""
+    if classifier.manifest is None:
+        return np.full(len(index), NEW, np.int8)
+    return classifier.manifest.look_up(index.table)
+
+
+def _count_seen(known: NDArray[np.int8], right: NDArray[np.bool_]) -> Seen:
+    learned, alike, chose = (int((known == kind).sum()) for kind in (TRAINED, ALIKE, CHOSE))
+    new = known == NEW
+    accuracy = None
+    if new.any() and not new.all():
+        accuracy = wilson(np.array([right[new].sum()]), np.array([new.sum()]))[0]
+    return Seen(learned, alike, chose, accuracy)
+
+
+def _explain_seen(index: Index, known: NDArray[np.int8]) -> DataError:
+    rows = np.flatnonzero(known == TRAINED)
+    named = ", ".join(repr(index.paths[row]) for row in rows[:3])
+    return DataError(
+        f"{len(rows):,} of {len(index):,} pictures were learned from by this classifier: {named}.",
+        expected="Pictures that it has never seen: on others a score says nothing.",
+        do="Leave them out with --seen skip, score all and have it said with --seen mark, or give other data.",
     )
 
 

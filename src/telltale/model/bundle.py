@@ -3,6 +3,7 @@
 model.safetensors   `backbone.*`, `head.weight`, `head.bias`
 classifier.json     architecture, classes, preprocess, temperature, where it comes from
 golden/             a few inputs with the probabilities that they must give
+training.arrow      hashes of the pictures that were learned from
 README.md           model card
 manifest.json       sizes and SHA-256, written last
 """
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from telltale.batches.preprocess import Preprocess
+from telltale.data.manifest import FILE as TRAINING, Manifest
 from telltale.device import choose_device
 from telltale.errors import BundleError, OutputError
 from telltale.files import (
@@ -79,6 +81,8 @@ def save(classifier: Classifier, path: str | Path, *, golden: Golden | None = No
         write_atomic(temporary / "model.safetensors", to_bytes(weights))
         write_json(temporary / "classifier.json", "classifier", FORMAT_VERSION, _describe(classifier))
         _write_golden(temporary / "golden", classifier, golden)
+        if classifier.manifest is not None:
+            classifier.manifest.save(temporary / TRAINING)
         write_atomic(temporary / "README.md", card or f"# {path.stem}\n\n{classifier}\n")
         write_manifest(temporary)
         _replace(temporary, path)
@@ -112,7 +116,9 @@ def load(path: str | Path, *, device: str = "auto") -> Classifier:
             do="Copy it again from where it is whole, or train again.",
         ) from error
     backbone, is_new = with_weights(described, folder / "model.safetensors", "backbone.")
-    classifier = Classifier(Extractor(backbone, preprocess, precision, choose_device(device)), head, classes, facts)
+    extractor = Extractor(backbone, preprocess, precision, choose_device(device))
+    manifest = Manifest.load(folder / TRAINING) if (folder / TRAINING).is_file() else None
+    classifier = Classifier(extractor, head, classes, facts, manifest)
     if is_new:
         _check_golden(classifier, folder)
     return classifier

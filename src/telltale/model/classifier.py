@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from telltale.data.manifest import Manifest
 from telltale.model.features import Extractor
 from telltale.model.head import Head
 
@@ -16,13 +17,15 @@ class Classifier:
     """What turns a picture into probabilities of named classes.
 
     `extractor` gives features, `head` gives class probabilities from them; `classes` are in the order of the head's
-    rows. `facts` are plain values about where it comes from (data, recipe, versions).
+    rows. `facts` are plain values about where it comes from (data, recipe, versions). `manifest` tells which pictures
+    it has learned from, where that is known.
     """
 
     extractor: Extractor
     head: Head
     classes: tuple[str, ...]
     facts: dict[str, Any] = field(default_factory=dict)
+    manifest: Manifest | None = None
 
     def __str__(self) -> str:
         backbone = self.extractor.backbone

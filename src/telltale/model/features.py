@@ -243,7 +243,7 @@ def _compute(index: Index, rows: NDArray[np.int64], extractor: Extractor, tell: 
         return len(part)
 
     done = 0
-    for count in map_in_order(work, pieces(len(rows), _CHUNK), threads=workers()):
+    for count in map_in_order(work, pieces(len(rows), _CHUNK), threads=max(workers(), index.store.readers)):
         done += count
         tell(Advance("compute features", done, len(rows)))
     sink.flush()

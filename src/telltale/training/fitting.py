@@ -9,6 +9,7 @@ import numpy as np
 
 from telltale.batches.preprocess import Preprocess
 from telltale.data.decoding import decode
+from telltale.data.manifest import Manifest
 from telltale.data.splits import Splits
 from telltale.device import choose_device
 from telltale.files import timestamp, write_json
@@ -52,7 +53,8 @@ def fit(
         probe = fit_probe(splits, extractor or open_extractor(recipe, device=device), tell=tell)
         used, head, found = probe.extractor, probe.head, probe.facts
         run.record({"epoch": 1, **probe.losses, "lr": 0.0})
-    classifier = Classifier(used, head, splits.index.classes, facts | {"fit": found})
+    manifest = Manifest.of(splits.index.table, splits.parts, splits.radius)
+    classifier = Classifier(used, head, splits.index.classes, facts | {"fit": found}, manifest)
     save(classifier, run.bundle, golden=_golden(splits, used), card=_card(classifier, splits))
     write_json(run.folder / "fit.json", "fit", 1, facts | {"fit": found})
     return classifier, run

@@ -45,6 +45,16 @@ class Recipe:
     """Share of pictures for validation where the source names none."""
     test_split: float = 0.15
     """Share of pictures for the test where the source names none."""
+    near_duplicates: bool = True
+    """Keep pictures that look the same on one side of the split, not only those with equal pixels."""
+    mirrored_duplicates: bool = False
+    """A picture and its mirror image look the same, too."""
+    fix_leaks: bool = False
+    """Move pictures out of the source's own validation and test parts that are copies of pictures before them."""
+    folds: int = 0
+    """Cross-validation: train so many times, so that every picture is tested once; 0: once, with one test part."""
+    labels_fix: str = ""
+    """CSV with corrected labels (file, given, suggested), as `telltale inspect --model` writes it."""
     precision: str = "auto"
     """Of the frozen backbone: `f32`, `bf16`, or `auto`: bf16 where the processor has it and the answers stay."""
     epochs: int = 30
@@ -70,6 +80,7 @@ class Recipe:
             _check(name, getattr(self, name), getattr(self, name) >= 1, "A whole number of at least 1.")
         for name in ("patience", "seed", "weight_decay"):
             _check(name, getattr(self, name), getattr(self, name) >= 0, "A number of at least 0.")
+        _check("folds", self.folds, self.folds == 0 or 2 <= self.folds <= 100, "0, or 2 to 100.")
         _check("img_size", self.img_size, self.img_size == 0 or 8 <= self.img_size <= 4096, "0, or 8 to 4096 pixels.")
         _check("lr", self.lr, 0 < self.lr < math.inf, "A number above 0.")
         for name in ("val_split", "test_split"):

@@ -4,13 +4,12 @@ runs/NAME/  recipe.toml  index.arrow  splits.arrow  results.csv  weights/  model
 """
 
 import csv
-import itertools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from telltale.errors import BundleError, RecipeError
-from telltale.files import explain_output, make_folder, write_atomic
+from telltale.errors import BundleError
+from telltale.files import create_folder, write_atomic
 from telltale.model.bundle import IN_RUN
 from telltale.training.recipe import Recipe
 
@@ -64,26 +63,7 @@ class Run:
 
 def create_run(name: str, output: str | Path | None = None) -> Run:
     """A new run folder: `output` where given (it must not hold anything), else `runs/NAME`, `runs/NAME-2`, …"""
-    if output is not None:
-        folder = make_folder(Path(output))
-        with explain_output(folder):
-            if any(folder.iterdir()):
-                raise RecipeError(
-                    f"The folder {str(folder)!r} is not empty.",
-                    expected="A new or an empty folder, so that nothing there is changed.",
-                    do="Give another --output.",
-                )
-        return Run(folder)
-    root = make_folder(Path("runs"))
-    for number in itertools.count(1):
-        folder = root / (name if number == 1 else f"{name}-{number}")
-        with explain_output(folder):
-            try:
-                folder.mkdir()
-                return Run(folder)
-            except FileExistsError:
-                continue
-    raise AssertionError("count has no end")
+    return Run(create_folder("runs", name, output))
 
 
 def open_run(path: str | Path) -> Run:

@@ -1,0 +1,70 @@
+"""`cross_validate`: as many trainings as folds, so that every picture is tested once by a classifier new to it."""
+
+import shutil
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from telltale.data.duplicates import Duplicates
+from telltale.data.index import Index
+from telltale.data.splits import split_folds
+from telltale.delivery.outcome import Tools, Training, train_once
+from telltale.evaluation.evaluation import Evaluation, Seen, score
+from telltale.files import write_atomic
+from telltale.progress import Note
+from telltale.training.recipe import Recipe
+from telltale.training.run import Run, create_run
+
+FOLDS: Final = "folds.csv"
+
+
+def cross_validate(index: Index, duplicates: Duplicates, recipe: Recipe, run: Run, tools: Tools) -> Training:
+    """`recipe.folds` trainings in `fold-1`, `fold-2`, ... of the run folder, and their tests taken together.
+
+    The run's own classifier is a copy of the one with the lowest log loss on its validation part: chosen without a look
+    at any test. `folds.csv` has a line for each fold.
+    """
+    chosen = split_folds(index, recipe.folds, seed=recipe.seed, val=recipe.val_split, duplicates=duplicates)
+    if index.table.column("split").null_count < len(index):
+        tools.tell(Note("The source's own split does not count in a cross-validation."))
+    recipe.save(run.folder / "recipe.toml")
+    index.save(run.folder / "index.arrow")
+    trainings = []
+    for number, splits in enumerate(chosen, 1):
+        fold = create_run("", run.folder / f"fold-{number}")
+        trainings.append(train_once(splits, replace(recipe, folds=0), fold, tools))
+        found = trainings[-1].test.metrics["accuracy"]
+        tools.tell(
+            Note(f"Fold {number} of {recipe.folds}: accuracy {found} on {trainings[-1].test.images:,} pictures.")
+        )
+    best = min(trainings, key=lambda one: one.validation.metrics["log_loss"].value)
+    tools.tell(Note(f"The classifier is that of {best.run.name}, the lowest validation loss."))
+    _write_folds(run, trainings)
+    best.splits.save(run.folder / "splits.arrow")
+    shutil.copytree(best.run.bundle, run.bundle)
+    test = _join([one.test for one in trainings], seed=recipe.seed)
+    return Training(best.classifier, run, best.splits, best.validation, test)
+
+
+def _join(tests: list[Evaluation], *, seed: int) -> Evaluation:
+    """The evaluations of different pictures by classifiers of the same classes as one."""
+    joined = score(
+        np.concatenate([one.labels for one in tests]),
+        np.concatenate([one.probabilities for one in tests]),
+        tests[0].classes,
+        paths=[path for one in tests for path in one.paths],
+        seed=seed,
+    )
+    learned, alike = (sum(getattr(one.seen, name) for one in tests) for name in ("learned", "alike"))
+    return replace(joined, seen=Seen(learned, alike))
+
+
+def _write_folds(run: Run, trainings: list[Training]) -> None:
+    """A line for each fold: pictures tested, accuracy with its interval, log loss, and log loss on validation."""
+    lines = ["fold,pictures,accuracy,accuracy_low,accuracy_high,log_loss,val_log_loss"]
+    for number, one in enumerate(trainings, 1):
+        accuracy, loss = one.test.metrics["accuracy"], one.test.metrics["log_loss"]
+        figures = [accuracy.value, accuracy.low, accuracy.high, loss.value, one.validation.metrics["log_loss"].value]
+        lines.append(f"{number},{one.test.images}," + ",".join(f"{figure:.6f}" for figure in figures))
+    write_atomic(run.folder / FOLDS, "\n".join(lines) + "\n")

@@ -1,0 +1,99 @@
+"""`show`: pictures of an `Index` or of `Findings` as a matplotlib figure, for notebooks."""
+
+import io
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from PIL import Image
+
+from telltale.data.findings import Findings
+from telltale.data.index import Index
+from telltale.delivery.album import draw_album
+from telltale.delivery.selection import Shown, pick_findings, pick_samples
+from telltale.errors import DataError, RecipeError, UserError
+from telltale.words import printable, shorten
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INCHES: Final = 1.5
+"""Height and width of one picture in the figure; its name below and the title of a row take 0.5 more."""
+
+LETTERS: Final = 20
+"""Of the name below a picture, which must not run into the next."""
+
+Lines = Sequence[tuple[str, Sequence[Shown]]]
+
+
+def show(what: Index | Findings, *, columns: int = 8, rows: int = 12, seed: int = 0) -> "Figure":
+    """A matplotlib figure: of an `Index` one row of samples per class, of `Findings` one row per check, worst first.
+
+    At most `columns` pictures in each of at most `rows` rows; `seed` draws the samples. A notebook displays the figure;
+    elsewhere `figure.savefig(path)` writes it. Needs matplotlib: `pip install 'telltale[notebook]'`.
+    """
+    if min(columns, rows) < 1:
+        raise RecipeError(
+            f"{rows} rows of {columns} pictures were asked for.",
+            expected="At least one row of one picture.",
+            do="Give other numbers for rows and columns.",
+        )
+    plot = _open_matplotlib()
+    if isinstance(what, Findings):
+        index, named = what.index, True
+        walls = pick_findings(what, columns, without=("unreadable",))[:rows]
+        lines: Lines = [(f"{wall.name}: {wall.count:,}", wall.pictures) for wall in walls]
+    else:
+        index, named = what, False
+        lines = list(pick_samples(index, classes=rows, each=columns, seed=seed).items())
+    if not lines:
+        raise DataError(
+            f"There is nothing to show of {index.location!r}.",
+            expected="Readable pictures with a label, or findings that have pictures.",
+            do="Print it: that says what is there.",
+        )
+    return _draw(plot, index, lines, named=named)
+
+
+def _open_matplotlib() -> Any:
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise UserError(
+            "Figures need matplotlib, which is not installed here.",
+            expected="The extra 'notebook'.",
+            do="pip install 'telltale[notebook]'",
+        ) from error
+    return pyplot
+
+
+def _draw(plot: Any, index: Index, lines: Lines, *, named: bool) -> "Figure":
+    album = draw_album(index, (one.path for _, pictures in lines for one in pictures))
+    columns = max(len(pictures) for _, pictures in lines)
+    size = (columns * INCHES, len(lines) * (INCHES + 0.5))
+    figure: Figure = plot.figure(figsize=size, layout="constrained")
+    clean = _writable()
+    axes = figure.subplots(len(lines), columns, squeeze=False)
+    for row, (title, pictures) in zip(axes, lines, strict=True):
+        # Names come from outside: a dollar sign is no formula.
+        row[0].set_title(clean(printable(title, 60)), loc="left", fontsize=10, parse_math=False)
+        for at, axis in enumerate(row):
+            axis.set_axis_off()
+            if at < len(pictures) and pictures[at].path in album:
+                _place(axis, album[pictures[at].path], clean(shorten(pictures[at].path, LETTERS)) if named else "")
+    plot.close(figure)  # else a notebook would display it twice, and a loop would keep all figures
+    return figure
+
+
+def _place(axis: "Axes", picture: bytes, name: str) -> None:
+    axis.imshow(np.asarray(Image.open(io.BytesIO(picture))))
+    axis.text(0.5, -0.04, name, transform=axis.transAxes, ha="center", va="top", fontsize=7, parse_math=False)
+
+
+def _writable() -> Callable[[str], str]:
+    """Text to the same with `?` for the letters that matplotlib's font lacks: it would warn of each."""
+    from matplotlib.font_manager import FontProperties, findfont, get_font
+
+    letters = get_font(findfont(FontProperties())).get_charmap()
+    return lambda text: "".join(letter if ord(letter) in letters else "?" for letter in text)
