@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import telltale
-from telltale.data.duplicates import Duplicates, find_duplicates
+from telltale.data.duplicates import RADIUS, Duplicates, find_duplicates
 from telltale.data.index import _SCHEMA, Index, scan
 from telltale.data.leaks import GROUP, LEAKS, LOOKS, PIXELS, find_leaks
 from telltale.data.measures import measure
@@ -126,7 +126,7 @@ def test_of_50_planted_copies_all_are_found(leaking):
     assert found == partners
     assert set(splits.leaks.column("kind").to_pylist()) == {LOOKS}
     assert any(note.startswith("50 pictures of validation and test are not new") for note in splits.notes)
-    assert splits.radius == 0.42
+    assert splits.radius == RADIUS
 
 
 def test_leaks_come_back_from_disk(leaking, tmp_path):

@@ -19,13 +19,13 @@ from telltale.data.groups import REACH, connect, cut_chains, number_groups, same
 from telltale.data.index import Index
 from telltale.data.neighbours import NO_PAIRS, Pairs, find_pairs
 
-RADIUS: Final = 0.42
+RADIUS: Final = 0.43
 """Largest distance between the fingerprints of near-duplicates. 98 % of the copies of photos with all changes at their
-worst at once are within 0.43; the closest of 3.1 million pairs of different photos are 0.70 apart
+worst at once are within 0.42; the closest of 7.2 million pairs of different photos are 0.55 apart
 (benchmarks/RESULTS.md#near-duplicates)."""
 
 LEAST: Final = 0.05
-"""Smallest radius that is tried: 98 % of the copies saved again at quality 40, or scaled to half, are within 0.037."""
+"""Smallest radius that is tried: 98 % of the copies saved again at quality 40 are within 0.04."""
 
 CHANCE: Final = 1e-6
 """Share of the pairs of different pictures that may be taken for near-duplicates."""
@@ -37,7 +37,7 @@ _CROWD: Final = 20
 """Pictures from which on it counts that most of their pairs are near: they cannot all be copies of one picture."""
 
 _SHELL: Final = 1.25
-_STEP: Final = 1.1
+_STEP: Final = 1.03
 
 
 @dataclass(frozen=True)

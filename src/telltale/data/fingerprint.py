@@ -12,7 +12,6 @@ average for different ones. What that was measured on: benchmarks/RESULTS.md#nea
 
 from typing import Final
 
-import cv2
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -55,20 +54,35 @@ _MIRROR: Final = np.where(_ACROSS % 2 == 1, -1, 1).astype(np.int8)
 """A mirrored picture has the same frequencies; those that are odd across change their sign."""
 
 
-def fingerprint(square: NDArray[np.uint8]) -> bytes | None:
-    """The fingerprint of a picture that was squeezed to uint8 `[32, 32, 3]`; None where it is too flat to have one."""
-    pixels = square.astype(np.float32)
-    luma = pixels @ np.array([0.299, 0.587, 0.114], np.float32)
+def _basis(places: NDArray[np.intp]) -> NDArray[np.float32]:
+    """The two-dimensional cosines of these places, orthonormal, one a row: float32 `[places, SIDE * SIDE]`."""
+    steps = np.arange(SIDE)
+    cosines = np.cos(np.pi * np.outer(steps, 2 * steps + 1) / (2 * SIDE)) * np.sqrt(2 / SIDE)
+    cosines[0] /= np.sqrt(2)
+    down, across = np.divmod(places, SIDE)
+    products: NDArray[np.float32] = np.einsum("ny,nx->nyx", cosines[down], cosines[across]).astype(np.float32)
+    return products.reshape(len(places), SIDE * SIDE)
+
+
+_LUMA_BASIS: Final = _basis(_LUMA_PLACES) * _LUMA_WEIGHTS[:, None]
+_COLOUR_BASIS: Final = _basis(_COLOUR_PLACES) * np.float32(_COLOUR_WEIGHT)
+_TO_LUMA: Final = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+def fingerprint(tones: NDArray[np.uint8], square: NDArray[np.uint8]) -> bytes | None:
+    """The fingerprint of a picture that was squeezed to its luma, uint8 `[32, 32]`, and to uint8 `[32, 32, 3]`.
+
+    None where it is too flat to have one.
+    """
+    luma = tones.astype(np.float32).ravel()
     if float(luma.std()) < FLAT:
         return None
-    shape = cv2.dct(luma).ravel()[_LUMA_PLACES] * _LUMA_WEIGHTS
+    shape = _LUMA_BASIS @ luma
     shape /= max(float(np.linalg.norm(shape)), 1e-6)
-    brightness = SIDE * (float(luma.mean()) + _DARK)
-    colours = [
-        cv2.dct(np.ascontiguousarray(pixels[:, :, channel] - luma)).ravel()[_COLOUR_PLACES] / brightness
-        for channel in (0, 2)
-    ]
-    values = np.concatenate([shape, *(colour * _COLOUR_WEIGHT for colour in colours)])
+    pixels = square.reshape(-1, 3).astype(np.float32)
+    colours = pixels[:, ::2] - (pixels @ _TO_LUMA)[:, None]  # red and blue; green follows from them
+    relative = (_COLOUR_BASIS @ colours).T.ravel() / (SIDE * (float(luma.mean()) + _DARK))
+    values = np.concatenate([shape, relative])
     return bytes(np.rint(np.clip(values, -1, 1) / SCALE).astype(np.int8))
 
 

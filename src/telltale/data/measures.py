@@ -1,7 +1,7 @@
 """`measure`: what the pixels of one picture tell, as a few numbers: brightness, contrast, sharpness, colour, likeness.
 
-Everything is computed from a picture that was first reduced by whole blocks to 128 to 255 pixels on its shorter side:
-so a photo of 24 megapixels and its small copy give nearly the same numbers, and the work is a fraction of decoding.
+The luma is first reduced by whole blocks to 128 to 255 pixels on its shorter side, and of the colours a grid of pixels
+is taken: a photo of 24 megapixels and its small copy give nearly the same numbers, with less work than decoding takes.
 """
 
 from dataclasses import dataclass
@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 
 from telltale.data.fingerprint import SIDE, fingerprint
 
-VERSION: Final = f"2 opencv {cv2.__version__}"
+VERSION: Final = f"3 opencv {cv2.__version__}"
 """Of the numbers that `measure` gives: what is kept is kept under it."""
 
 THUMBNAIL: Final = 16
 """Height and width of the thumbnail, in pixels."""
 
 _SHORTER: Final = 128
+_COLOUR_SIDE: Final = 64
 
 # OpenCV would use all cores for one picture; here every thread has its own.
 cv2.setNumThreads(1)
@@ -54,13 +55,13 @@ def measure(pixels: NDArray[np.uint8]) -> Measures:
     >>> measure(np.full((20, 30, 3), 255, np.uint8)).brightness
     1.0
     """
-    small = _reduce(pixels)
-    luma = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
+    luma = _reduce(np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8), _SHORTER)
     mean, spread = (float(value[0, 0]) for value in cv2.meanStdDev(luma))
     laplacian = float(cv2.meanStdDev(cv2.Laplacian(luma, cv2.CV_16S))[1][0, 0])
     counts = np.cumsum(cv2.calcHist([luma], [0], None, [256], [0, 256]).ravel())
     low, high = np.searchsorted(counts, [0.01 * counts[-1], 0.99 * counts[-1]])
-    square = np.asarray(cv2.resize(small, (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+    square = np.asarray(cv2.resize(_sample(pixels), (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
+    tones = np.asarray(cv2.resize(_reduce(luma, _SHORTER // 2), (SIDE, SIDE), interpolation=cv2.INTER_AREA), np.uint8)
     thumbnail = cv2.resize(square, (THUMBNAIL, THUMBNAIL), interpolation=cv2.INTER_AREA)
     return Measures(
         brightness=min(1.0, mean / 255),
@@ -68,10 +69,17 @@ def measure(pixels: NDArray[np.uint8]) -> Measures:
         low=int(low) / 255,
         high=int(high) / 255,
         sharpness=laplacian / max(_slope(luma), 1e-6) if spread >= 1 else 0.0,
-        colour=float((square.max(axis=2) - square.min(axis=2)).mean()) / 255,
-        fingerprint=fingerprint(square),
+        colour=_spread(square) / 255,
+        fingerprint=fingerprint(tones, square),
         thumbnail=thumbnail.tobytes(),
     )
+
+
+def _spread(square: NDArray[np.uint8]) -> float:
+    """Mean difference between the strongest and the weakest channel; written out, it takes a sixth of the time."""
+    red, green, blue = square[:, :, 0], square[:, :, 1], square[:, :, 2]
+    strongest, weakest = np.maximum(np.maximum(red, green), blue), np.minimum(np.minimum(red, green), blue)
+    return float((strongest - weakest).mean())
 
 
 def _slope(luma: NDArray[np.uint8]) -> float:
@@ -80,16 +88,28 @@ def _slope(luma: NDArray[np.uint8]) -> float:
     return float(np.sqrt(sum(cv2.norm(one, other, cv2.NORM_L2SQR) / max(1, one.size) for one, other in pairs)))
 
 
-def _reduce(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Mean over whole blocks so that the shorter side has 128 to 255 pixels; what is left over is cut off evenly.
+def _reduce(luma: NDArray[np.uint8], shorter: int) -> NDArray[np.uint8]:
+    """Mean over whole blocks so that the shorter side has `shorter` pixels, or up to twice as many.
 
-    Whole blocks take a fifth of the time of an exact reduction; less than 0.8 % of a side is cut off.
+    What is left over, less than one part in `shorter`, is cut off evenly: an exact reduction takes five times as long.
     """
-    height, width = pixels.shape[:2]
-    block = min(height, width) // _SHORTER
+    height, width = luma.shape
+    block = min(height, width) // shorter
     if block < 2:
-        return pixels
+        return luma
     rows, columns = height // block, width // block
     top, left = (height - rows * block) // 2, (width - columns * block) // 2
-    inner = pixels[top : top + rows * block, left : left + columns * block]
+    inner = luma[top : top + rows * block, left : left + columns * block]
     return np.asarray(cv2.resize(inner, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _sample(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Every so many pixels, so that at least 64 are left on each side: enough for colour, in a tenth of the time."""
+    height, width = pixels.shape[:2]
+    step = min(height, width) // _COLOUR_SIDE
+    if step < 2:
+        return pixels
+    # From the middle of the first step, so that a mirrored picture gives the mirrored sample.
+    inner = pixels[step // 2 : height - (step - 1) // 2, step // 2 : width - (step - 1) // 2]
+    size = (inner.shape[1] - 1) // step + 1, (inner.shape[0] - 1) // step + 1
+    return np.asarray(cv2.resize(inner, size, fx=0, fy=0, interpolation=cv2.INTER_NEAREST), np.uint8)

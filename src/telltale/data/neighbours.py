@@ -35,6 +35,8 @@ _BLOCK: Final = 512
 _ROWS: Final = 262_144
 """Vectors that are projected at once."""
 
+_TERMS: Final = 8
+
 
 @dataclass(frozen=True)
 class Pairs:
@@ -63,22 +65,19 @@ def find_pairs(vectors: NDArray[np.int8], radius: float, *, scale: float = 1.0, 
     """
     if not len(vectors):
         return _sorted([])
-    first, same = _distinct(vectors)
-    rows = vectors[first]
-    if len(rows) <= EXACT:
-        pairs = _in_leaf(rows, np.arange(len(rows)), radius, scale)
+    first = _find_equal(vectors)
+    others = np.flatnonzero(first != np.arange(len(vectors)))
+    equal = Pairs(first[others], others, np.zeros(len(others), np.float32))
+    distinct = np.flatnonzero(first == np.arange(len(vectors))).astype(np.int32)
+    del first
+    if len(distinct) <= EXACT:
+        pairs = _in_leaf(vectors, distinct, radius, scale)
     else:
-        pairs = _sorted([])
+        pairs = NO_PAIRS
         rng = np.random.default_rng(seed)
         for _ in range(TREES):
-            pairs = _thin(_sorted([pairs, *_in_tree(rows, radius, scale, rng)]), len(rows))
-    equal = np.flatnonzero(first[same] != np.arange(len(vectors)))
-    return _sorted(
-        [
-            Pairs(first[pairs.left], first[pairs.right], pairs.distance),
-            Pairs(first[same[equal]], equal, np.zeros(len(equal), np.float32)),
-        ]
-    )
+            pairs = _thin(_sorted([pairs, *_in_tree(vectors, distinct.copy(), radius, scale, rng)]), len(distinct))
+    return _sorted([pairs, equal])
 
 
 def find_nearest(
@@ -113,13 +112,10 @@ def find_nearest(
     return found
 
 
-def _distinct(vectors: NDArray[np.int8]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The first row of each kind of equal rows, in order, and for every row the number of its kind."""
+def _find_equal(vectors: NDArray[np.int8]) -> NDArray[np.int64]:
+    """For every row the first row that is equal to it."""
     _, first, same = np.unique(_hash(vectors), return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    return first[order].astype(np.int64), rank[same]
+    return first[same].astype(np.int64, copy=False)
 
 
 def _hash(vectors: NDArray[np.int8]) -> NDArray[np.uint64]:
@@ -142,34 +138,44 @@ def _hash(vectors: NDArray[np.int8]) -> NDArray[np.uint64]:
     return out
 
 
-def _in_tree(rows: NDArray[np.int8], radius: float, scale: float, rng: np.random.Generator) -> Iterator[Pairs]:
-    """Pairs within each leaf of one tree."""
-    depth = max(1, int(np.ceil(np.log2(len(rows) / LEAF))))
-    order = np.arange(len(rows))
-    ends = [0, len(rows)]
+def _in_tree(
+    rows: NDArray[np.int8], order: NDArray[np.int32], radius: float, scale: float, rng: np.random.Generator
+) -> Iterator[Pairs]:
+    """Pairs within each leaf of one tree over the rows in `order`, which is put into the order of the leaves."""
+    depth = max(1, int(np.ceil(np.log2(len(order) / LEAF))))
+    ends = [0, len(order)]
     for _ in range(depth):
         along = _project(rows, rng)
         cuts = [0]
         for start, end in pairwise(ends):
-            middle = (start + end) // 2
             part = order[start:end]
-            order[start:end] = part[np.argpartition(along[part], middle - start)]
-            cuts += [middle, end]
+            places = along[part]
+            low = places <= np.partition(places, len(places) // 2)[len(places) // 2]
+            if low.all():  # more than half are at one place: those below it go aside
+                low = places < places.max()
+            order[start:end] = np.concatenate([part[low], part[~low]])
+            cuts += [start + int(low.sum()), end] if low.any() else [end]
         ends = cuts
     for start, end in pairwise(ends):
         yield _in_leaf(rows, order[start:end], radius, scale)
 
 
-def _project(rows: NDArray[np.int8], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Every row's place along one random direction."""
-    direction = rng.standard_normal(rows.shape[1], np.float32)
-    along = np.empty(len(rows), np.float32)
+def _project(rows: NDArray[np.int8], rng: np.random.Generator) -> NDArray[np.int16]:
+    """Every row's place along one random direction that has only `_TERMS` entries, each 1 or -1.
+
+    Sparse directions keep distances nearly as well as dense ones (Li, Hastie & Church, "Very sparse random
+    projections", KDD 2006) and take a tenth of the time and half of the memory.
+    """
+    chosen = rng.choice(rows.shape[1], min(_TERMS, rows.shape[1]), replace=False)
+    signs = rng.choice(np.array([-1, 1], np.int16), len(chosen))
+    along = np.zeros(len(rows), np.int16)
     for start in range(0, len(rows), _ROWS):
-        along[start : start + _ROWS] = rows[start : start + _ROWS].astype(np.float32) @ direction
+        for column, sign in zip(chosen, signs, strict=True):
+            along[start : start + _ROWS] += sign * rows[start : start + _ROWS, column]
     return along
 
 
-def _in_leaf(rows: NDArray[np.int8], members: NDArray[np.int64], radius: float, scale: float) -> Pairs:
+def _in_leaf(rows: NDArray[np.int8], members: NDArray[np.int32], radius: float, scale: float) -> Pairs:
     """Pairs among `members`, the closest ones of each, block by block."""
     points = rows[members].astype(np.float32) * np.float32(scale)
     half = np.multiply(np.einsum("nd,nd->n", points, points)[:, None], -0.5, dtype=np.float32)
@@ -181,7 +187,7 @@ def _in_leaf(rows: NDArray[np.int8], members: NDArray[np.int64], radius: float, 
         product = ours[start : start + _BLOCK] @ theirs[:, start:]  # to the right of the diagonal: each pair once
         left, right = _closest(product, -0.5 * radius * radius)
         squared = np.maximum(-2 * product[left, right], 0)
-        one, other = members[left + start], members[right + start]
+        one, other = members[left + start].astype(np.int64), members[right + start].astype(np.int64)
         found.append(Pairs(np.minimum(one, other), np.maximum(one, other), np.sqrt(squared)))
     return _join(found)
 
