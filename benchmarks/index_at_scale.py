@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from telltale.data.duplicates import find_duplicates
 from telltale.data.index import _SCHEMA, Index
-from telltale.data.splits import Splits, split
+from telltale.data.splits import PARTS, Splits, split
 
 CLASSES = 1_000
 COPIES = 0.02
@@ -92,9 +92,11 @@ def main(rows: int) -> None:
         splits.save(Path(folder) / "splits.arrow")
         Splits.load(Path(folder) / "splits.arrow", index)
         done("save and load the split")
-        taken = splits.train.take(np.random.default_rng(1).permutation(len(splits.train))[:100_000])
+        training = np.flatnonzero(splits.parts == 0)
+        taken = index.take(np.random.default_rng(1).choice(training, 100_000))
         done(f"sample {len(taken):,} training rows")
-        print(f"{len(splits.train):,} train, {len(splits.validation):,} validation, {len(splits.test):,} test")
+        parts = ", ".join(f"{count:,} {name}" for count, name in zip(np.bincount(splits.parts), PARTS, strict=True))
+        print(parts)
 
 
 if __name__ == "__main__":

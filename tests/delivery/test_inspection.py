@@ -238,3 +238,8 @@ def test_an_output_folder_whose_name_is_no_utf8(tmp_path, cli, pictures):
         assert json.load(file)["verdict"] == content["verdict"]
     words = cli("inspect", pictures, "-o", os.fsdecode(b"words\xe9"))
     assert words.code == 0, words
+
+
+def test_lookalikes_need_a_network():
+    with pytest.raises(RecipeError, match=r"Lookalikes are asked for, but no network\. A network whose features"):
+        InspectionSettings(lookalikes=True)

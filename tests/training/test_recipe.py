@@ -100,7 +100,8 @@ def test_a_text_that_cannot_be_is_refused(name, text, words):
 OTHER = Recipe(
     model="test_vit", fit="probe", weights="w.pth", img_size=96, resize="pad", seed=3, val_split=0.2, test_split=0.1,
     precision="f32", epochs=7, batch_size=5, lr=1e-5, weight_decay=0.01, schedule="plateau", patience=0, flip=False,
-    near_duplicates=False, mirrored_duplicates=True, fix_leaks=True, folds=3, labels_fix="fix.csv",
+    near_duplicates=False, mirrored_duplicates=True, lookalikes=True, fix_leaks=True, folds=3,
+    labels_fix="fix.csv",
 )  # fmt: skip
 
 

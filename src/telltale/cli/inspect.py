@@ -37,6 +37,9 @@ def inspect(
     ] = "",
     labels_fix: Annotated[str, Option(help="labels-fix.csv of an earlier inspection: its labels count.")] = "",
     mirrored: Annotated[bool, Option("--mirrored", help="Mirror images of each other count as copies too.")] = False,
+    lookalikes: Annotated[
+        bool, Option("--lookalikes", help="With --model: other crops and shots of one scene count as copies too.")
+    ] = False,
     output: Annotated[Path | None, Option("-o", "--output", help="Folder. [default: inspections/NAME]")] = None,
     img_size: Annotated[
         int | None, Option(help="Height and width of the input. [default: what fits the network or the pictures]")
@@ -59,7 +62,7 @@ def inspect(
         from telltale.delivery.inspection import InspectionSettings
         from telltale.delivery.inspection_pipeline import inspect_source
 
-        settings = InspectionSettings(model, weights, img_size or 0, labels_fix, mirrored)
+        settings = InspectionSettings(model, weights, img_size or 0, labels_fix, mirrored, lookalikes)
         columns = Columns(image=image_col, label=label_col, split=split_col, group=group_col)
         with progress() as tell:
             inspection = inspect_source(data, settings, columns=columns, output=output, device=device, tell=tell)

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from telltale.data.fingerprint import SCALE, fingerprint_matrix, mirror
-from telltale.data.groups import REACH, connect, cut_chains, number_groups, same_values
+from telltale.data.groups import REACH, connect, cut_chains, number_groups, same_numbers, same_values
 from telltale.data.index import Index
-from telltale.data.neighbours import NO_PAIRS, Pairs, find_pairs
+from telltale.data.neighbours import NO_PAIRS, Pairs, find_pairs, merge
 
 RADIUS: Final = 0.43
 """Largest distance between the fingerprints of near-duplicates. 98 % of the copies of photos with all changes at their
@@ -73,6 +73,14 @@ def find_duplicates(index: Index, *, mirrored: bool = False) -> Duplicates:
     one, other = (np.concatenate(both) for both in ((left, pairs.left[equal]), (right, pairs.right[equal])))
     near = connect(count, np.concatenate([one, np.arange(count)]), np.concatenate([other, near]))
     return Duplicates(number_groups(exact), number_groups(near), pairs, radius)
+
+
+def add_pairs(duplicates: Duplicates, pairs: Pairs) -> Duplicates:
+    """`duplicates` with further pairs of rows that look the same; their groups grow together."""
+    count = len(duplicates.near)
+    left, right = same_numbers(duplicates.near)
+    near = connect(count, np.concatenate([left, pairs.left]), np.concatenate([right, pairs.right]))
+    return Duplicates(duplicates.exact, number_groups(near), merge([duplicates.pairs, pairs]), duplicates.radius)
 
 
 def find_exact(index: Index) -> Duplicates:

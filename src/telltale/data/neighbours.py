@@ -23,7 +23,7 @@ COMPARED: Final = 10**10
 LEAF: Final = 1_024
 """Vectors of a tree's leaf, at most."""
 
-TREES: Final = 12
+TREES: Final = 16
 """How often the vectors are divided anew. What it finds: benchmarks/RESULTS.md#near-duplicates."""
 
 MOST_NEIGHBOURS: Final = 32
@@ -64,7 +64,7 @@ def find_pairs(vectors: NDArray[np.int8], radius: float, *, scale: float = 1.0, 
     nearly all. Of a row with very many neighbours only the `MOST_NEIGHBOURS` closest that come after it in its leaf.
     """
     if not len(vectors):
-        return _sorted([])
+        return merge([])
     first = _find_equal(vectors)
     others = np.flatnonzero(first != np.arange(len(vectors)))
     equal = Pairs(first[others], others, np.zeros(len(others), np.float32))
@@ -76,8 +76,8 @@ def find_pairs(vectors: NDArray[np.int8], radius: float, *, scale: float = 1.0, 
         pairs = NO_PAIRS
         rng = np.random.default_rng(seed)
         for _ in range(TREES):
-            pairs = _thin(_sorted([pairs, *_in_tree(vectors, distinct.copy(), radius, scale, rng)]), len(distinct))
-    return _sorted([pairs, equal])
+            pairs = _thin(merge([pairs, *_in_tree(vectors, distinct.copy(), radius, scale, rng)]), len(distinct))
+    return merge([pairs, equal])
 
 
 def find_nearest(
@@ -216,7 +216,7 @@ def _join(found: list[Pairs]) -> Pairs:
     return Pairs(*(np.concatenate([getattr(one, name) for one in found]) for name in ("left", "right", "distance")))
 
 
-def _sorted(found: list[Pairs]) -> Pairs:
+def merge(found: list[Pairs]) -> Pairs:
     """All pairs, each once, by left and right."""
     joined = _join(found)
     if not len(joined):

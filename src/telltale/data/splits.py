@@ -19,7 +19,7 @@ from telltale.arrow import UNREADABLE, read_arrow, write_arrow
 from telltale.cache import DIGEST_BYTES
 from telltale.data.dealing import deal
 from telltale.data.duplicates import Duplicates, find_duplicates
-from telltale.data.groups import connect, same_values
+from telltale.data.groups import connect, same_numbers, same_values
 from telltale.data.index import Index
 from telltale.data.leaks import GROUP, LEAKS, LOOKS, PIXELS, find_leaks
 from telltale.errors import BundleError, DataError
@@ -204,12 +204,7 @@ def split_folds(
 def find_units(index: Index, duplicates: Duplicates) -> NDArray[np.int64]:
     """Number of the indivisible unit of each sample: same picture, same looks or same group, joined transitively."""
     left, right = same_values(index.table.column("group"))
-    pairs = [(left, right)]
-    for numbers in (duplicates.exact, duplicates.near):
-        rows = np.flatnonzero(numbers >= 0)
-        order = rows[np.argsort(numbers[rows], kind="stable")]
-        same = numbers[order[1:]] == numbers[order[:-1]]
-        pairs.append((order[:-1][same], order[1:][same]))
+    pairs = [(left, right), same_numbers(duplicates.exact), same_numbers(duplicates.near)]
     return connect(len(index), *(np.concatenate(side) for side in zip(*pairs, strict=True)))
 
 

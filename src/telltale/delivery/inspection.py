@@ -17,6 +17,7 @@ from telltale.data.leaks import GROUP, LEAKS
 from telltale.data.splits import PARTS
 from telltale.data.store import portable_name
 from telltale.delivery.selection import anchor, count_copies
+from telltale.errors import RecipeError
 from telltale.evaluation.shortcuts import Shortcut, judge
 from telltale.evaluation.suspects import Suspects
 from telltale.training.recipe import Recipe
@@ -51,8 +52,18 @@ class InspectionSettings:
     """A fix file whose labels count instead of the source's own; empty: none."""
     mirrored: bool = False
     """Pictures that are mirror images of each other count as copies too."""
+    lookalikes: bool = False
+    """With a network: pictures whose features are nearly equal (another crop, another shot) count as copies too."""
     seed: int = 0
     """Of the folds that suspects and shortcuts are judged in, and of the samples that are shown."""
+
+    def __post_init__(self) -> None:
+        if self.lookalikes and not self.model:
+            raise RecipeError(
+                "Lookalikes are asked for, but no network.",
+                expected="A network whose features are compared.",
+                do="Name one, such as --model mobilenetv2_100, or leave out --lookalikes.",
+            )
 
     @property
     def recipe(self) -> Recipe:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from telltale.batches.preprocess import Preprocess
+from telltale.data.duplicates import add_pairs, find_duplicates
 from telltale.data.findings import inspect
 from telltale.data.fixes import apply_fixes, write_fixes
 from telltale.data.index import Index
@@ -21,6 +22,7 @@ from telltale.evaluation.shortcuts import find_shortcuts
 from telltale.evaluation.suspects import find_suspects
 from telltale.files import fresh_folder, write_json
 from telltale.model.features import Extractor
+from telltale.model.lookalikes import find_lookalikes
 from telltale.progress import Tell, silent
 
 KIND: Final = "inspection"
@@ -61,8 +63,10 @@ def look_for_faults(
     index: Index, settings: InspectionSettings, *, extractor: Extractor | None = None, tell: Tell = silent
 ) -> Inspection:
     """All that an inspection finds in `index`; wrong labels too where there is a network. Nothing is written."""
-    findings = inspect(index, mirrored=settings.mirrored)
-    duplicates = findings.duplicates
+    duplicates = find_duplicates(index, mirrored=settings.mirrored)
+    if settings.lookalikes and extractor is not None:
+        duplicates = add_pairs(duplicates, find_lookalikes(index, extractor, tell=tell))
+    findings = inspect(index, duplicates=duplicates)
     units = find_units(index, duplicates)
     suspects = None
     if extractor is not None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from telltale.data.class_names import WARNING
 from telltale.data.decoding import decode
-from telltale.data.duplicates import Duplicates, find_duplicates, find_exact
+from telltale.data.duplicates import Duplicates, add_pairs, find_duplicates, find_exact
 from telltale.data.fixes import apply_fixes
 from telltale.data.index import Index, describe_reasons, identical_pictures
 from telltale.data.source import Columns, open_source
@@ -25,6 +25,8 @@ from telltale.errors import ImageError
 from telltale.evaluation.evaluation import printable
 from telltale.evaluation.picture import draw_confusion
 from telltale.files import write_atomic
+from telltale.model.features import Extractor
+from telltale.model.lookalikes import find_lookalikes
 from telltale.model.zoo import check_network
 from telltale.progress import Note, Tell, silent
 from telltale.training.fitting import versions
@@ -59,7 +61,7 @@ def train(
             check_network(recipe.model, recipe.img_size)
         with _new_run(opened.name, output) as run:
             index, extractor = scan_with(opened, recipe, pending, device=device, tell=tell)
-            duplicates = _find_duplicates(index, recipe)
+            duplicates = _find_duplicates(index, recipe, extractor, tell)
             tell_data(index, duplicates, tell)
             if recipe.folds:
                 training = cross_validate(index, duplicates, recipe, run, Tools(device, extractor, tell))
@@ -99,11 +101,12 @@ def _new_run(name: str, output: str | Path | None) -> Iterator[Run]:
         raise
 
 
-def _find_duplicates(index: Index, recipe: Recipe) -> Duplicates:
+def _find_duplicates(index: Index, recipe: Recipe, extractor: Extractor | None, tell: Tell) -> Duplicates:
     """What is kept on one side of a split, as the recipe has it."""
-    if not recipe.near_duplicates:
-        return find_exact(index)
-    return find_duplicates(index, mirrored=recipe.mirrored_duplicates)
+    found = find_duplicates(index, mirrored=recipe.mirrored_duplicates) if recipe.near_duplicates else find_exact(index)
+    if recipe.lookalikes and extractor is not None:
+        found = add_pairs(found, find_lookalikes(index, extractor, tell=tell))
+    return found
 
 
 def tell_data(index: Index, duplicates: Duplicates, tell: Tell) -> None:

@@ -49,6 +49,8 @@ class Recipe:
     """Keep pictures that look the same on one side of the split, not only those with equal pixels."""
     mirrored_duplicates: bool = False
     """A picture and its mirror image look the same, too."""
+    lookalikes: bool = False
+    """Probe: pictures whose features are nearly equal (another crop, another shot) look the same, too."""
     fix_leaks: bool = False
     """Move pictures out of the source's own validation and test parts that are copies of pictures before them."""
     folds: int = 0
