@@ -124,6 +124,12 @@ def report(title: str, pictures: list[tuple[str, Callable[[], np.ndarray]]], ste
         hits = int((np.array(apart) <= radius).sum())
         worst = float(np.quantile(apart, 0.98))
         print(f"  {change:<28} recall {hits / len(copies):.4f} of {len(copies):,}   98 % are within {worst:.3f}")
+    for share in (0.05, 0.2, 0.5):
+        for name in ("all at once, random", "cropped 3 %, at a corner"):
+            kind = 1 + list(CHANGES).index(name)
+            copies = [one[kind] for one in found if len(one) > kind][: int(share * len(points))]
+            mixed = np.concatenate([points, *(np.frombuffer(copy, np.int8)[None] for copy in copies if copy)])
+            print(f"  with {len(copies):,} copies in the collection ({name}): radius {fitting_radius(mixed):.2f}")
     pairs = find_pairs(points, radius, scale=SCALE)
     total = len(points) * (len(points) - 1) / 2
     print(f"  joined pairs of originals: {len(pairs):,} of {total:,.0f} ({len(pairs) / total:.1e})")

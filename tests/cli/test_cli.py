@@ -170,8 +170,14 @@ def test_leaks_are_said_and_moved(cli, pictures, tmp_path):
     moved = cli("train", "parted", *QUICK, "--output", "other", "--fix-leaks")
     assert moved.code == 0, moved
     assert "8 pictures were moved out of validation and test" in re.sub(r"\s+", " ", moved.stderr)
-    assert "are not new" not in moved.stderr
+    assert "are not new" not in moved.stderr and "has no effect" not in moved.stderr
     assert json.loads((tmp_path / "other" / "evaluation.json").read_text())["images"] == 8
+
+
+def test_no_leaks_to_move_where_the_source_has_no_split(cli, pictures):
+    answer = cli("train", "pictures", *QUICK, "--fix-leaks")
+    assert answer.code == 0, answer
+    assert "warning: --fix-leaks has no effect: the source has no split of its own." in answer.stderr
 
 
 def test_corrected_labels_are_learned(cli, pictures, tmp_path):

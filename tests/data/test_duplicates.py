@@ -223,6 +223,27 @@ def test_the_radius_stays_where_copies_are_few_or_many(scenes):
     assert CHANCE == 1e-6
 
 
+def cut(pixels, share):
+    rows, columns = (round(side * share) for side in pixels.shape[:2])
+    return pixels[rows:, columns:]
+
+
+@pytest.mark.parametrize("copied", [0, 12, 60, 150, 300])
+@pytest.mark.parametrize("share", [0.03, 0.08])
+def test_copies_do_not_shrink_the_radius_however_many_there_are(copied, share):
+    drawn = [draw_scene(number) for number in range(300)]
+    originals = [np.frombuffer(describe(one)[1], np.int8) for one in drawn]
+    copies = [np.frombuffer(describe(cut(one, share))[1], np.int8) for one in drawn[:copied]]
+    assert fitting_radius(np.stack(originals + copies)) == RADIUS
+
+
+def test_several_copies_of_each_do_not_shrink_the_radius():
+    drawn = [draw_scene(number) for number in range(80)]
+    changed = [[cut(one, 0.01 * step) for step in range(6)] for one in drawn]
+    looks = [np.frombuffer(describe(one)[1], np.int8) for ones in changed for one in ones]
+    assert fitting_radius(np.stack(looks)) >= 0.9 * RADIUS
+
+
 def test_files_are_compared_by_what_the_scan_saw(tmp_path, scenes):
     for number, scene in enumerate(scenes[:4]):
         (tmp_path / "pictures" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from PIL import Image
 
-from telltale.data.fixes import HEADER, apply_fixes, write_fixes
+from telltale.data.fixes import HEADER, apply_fixes, read_fixes, write_fixes
 from telltale.data.index import scan
 from telltale.data.source import Source, open_source
 from telltale.data.store import FolderStore
@@ -213,6 +213,23 @@ def test_a_file_that_is_not_there(tmp_path):
 def test_a_row_twice_counts_once(tmp_path):
     path = write(tmp_path, HEAD + "cats/1.jpg,cats,dogs,1\ncats/1.jpg,cats,dogs ,0.5\n")
     assert apply_fixes(make(PETS), path).notes[-1] == "labels-fix.csv: 1 label changed."
+
+
+def test_what_was_read_can_be_written_again(tmp_path):
+    rows = [Row("=1.jpg", "cats", "dogs", 0.75), Row("b.jpg", "dogs", "")]
+    path = write_fixes(tmp_path / "one.csv", rows)
+    assert [(one.path, one.given, one.suggested, one.confidence) for one in read_fixes(path)] == [
+        ("=1.jpg", "cats", "dogs", 0.75),
+        ("b.jpg", "dogs", "", 0.9),
+    ]
+    assert write_fixes(tmp_path / "two.csv", read_fixes(path)).read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize(("cell", "written"), [("0,5", "0.5000"), ("", ""), ("sure", "")])
+def test_a_confidence_that_was_edited(cell, written, tmp_path):
+    path = write(tmp_path, ";".join(HEADER) + f"\ncats/1.jpg;cats;dogs;{cell}\n")
+    lines = write_fixes(tmp_path / "again.csv", read_fixes(path)).read_text().splitlines()
+    assert lines[1] == f"cats/1.jpg,cats,dogs,{written}"
 
 
 def test_a_place_that_cannot_be_written_keeps_the_old_file(tmp_path):

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from telltale.data.fixes import apply_fixes
 from telltale.data.samples import draw_samples
+from telltale.data.source import open_source
 from telltale.delivery.inspection import InspectionSettings
 from telltale.delivery.inspection_pipeline import inspect_source
 from telltale.errors import ModelError, RecipeError, SourceError
-from telltale.progress import Advance
+from telltale.progress import Advance, Note
 
 NETWORK, SIDE = "test_efficientnet", 64
 FILES = {"report.html", "findings.csv", "findings.json"}
@@ -136,13 +138,75 @@ def test_a_network_finds_wrong_labels_and_the_fix_file_corrects_them(pictures, b
     rows = {row["file"]: row for row in read_rows(inspection.fixes)}
     assert {"blue/wrong-1.png", "blue/wrong-2.png"} <= rows.keys()
     assert (rows["blue/wrong-1.png"]["given"], rows["blue/wrong-1.png"]["suggested"]) == ("blue", "red")
-    assert f"{len(rows)} of 40 labels look" in inspection.verdict
+    assert f"{len(rows)} of 40 labels to look at: the network disagrees with" in inspection.verdict
     assert "blue/<wbr>wrong-1.png" in inspection.report.read_text(encoding="utf-8")
     fixed = InspectionSettings(model=NETWORK, img_size=SIDE, labels_fix=str(inspection.fixes))
     again = inspect_source(pictures, fixed)
     assert again.index.counts["red"] - inspection.index.counts["red"] >= 2
-    assert "blue/wrong-1.png" not in {one.path for one in again.suspects.first(again.suspects.review)}
+    doubted = {one.path: one.suggested for one in again.suspects.first(again.suspects.review)}
+    assert "blue/wrong-1.png" not in doubted
+    joined = apply_fixes(open_source(pictures), again.fixes)
+    labels = dict(zip(joined.samples["path"].to_pylist(), joined.samples["label"].to_pylist(), strict=True))
+    wanted = {path: row["suggested"] for path, row in rows.items()} | doubted
+    assert {path: labels[path] for path in wanted} == wanted, "the new file alone gives the whole result"
     assert hashes(pictures) == before
+
+
+def test_a_picture_that_was_fixed_and_is_suspected_again(pictures, backbone, weights, monkeypatch):
+    monkeypatch.setenv("TELLTALE_WEIGHTS", str(weights))
+    # The fix file makes two labels wrong, takes a picture out and keeps a label.
+    rows = ["red/red-1.png,red,blue,0.5", "red/red-2.png,red,blue,", "green/green-3.png,green,,0.9"]
+    fixes = pictures.parent / "mine.csv"
+    fixes.write_text("\n".join(["file,given,suggested,confidence", *rows, "red/red-9.png,red,red,0.6"]) + "\n")
+    settings = InspectionSettings(model=NETWORK, img_size=SIDE, labels_fix=str(fixes))
+    inspection = inspect_source(pictures, settings)
+    written = {row["file"]: row for row in read_rows(inspection.fixes)}
+    assert next(iter(written)) == "green/green-3.png", "what is settled comes first"
+    assert (written["green/green-3.png"]["suggested"], written["green/green-3.png"]["confidence"]) == ("", "0.9000")
+    assert [written[f"red/red-{n}.png"]["given"] for n in (1, 2)] == ["red", "red"]
+    assert [written[f"red/red-{n}.png"]["suggested"] for n in (1, 2)] == ["red", "red"]
+    assert "red/red-9.png" in written
+    assert len(apply_fixes(open_source(pictures), inspection.fixes).samples) == 39
+
+
+def test_notes_of_the_source_are_told_and_written(tmp_path):
+    for seed, name in enumerate(("Cat", "cat")):
+        draw_scenes(tmp_path / "data" / name, [f"{n}.png" for n in range(4)], seed)
+    (tmp_path / "fix.csv").write_text("file,given,suggested\ncat/0.png,cat,Cat\n")
+    told = []
+    inspection = inspect_source(tmp_path / "data", InspectionSettings(labels_fix="fix.csv"), tell=told.append)
+    notes = {one.text: one.warning for one in told if isinstance(one, Note)}
+    assert notes["fix.csv: 1 label changed."] is False
+    assert notes["'Cat' and 'cat' differ only in capitals or spaces. They are taken for different classes."] is True
+    content = json.loads((inspection.folder / "findings.json").read_text(encoding="utf-8"))
+    assert content["notes"] == list(inspection.index.notes)
+    assert "fix.csv: 1 label changed." in content["notes"]
+
+
+@pytest.mark.parametrize("counts", [(6, 0), (1, 1)], ids=["one class", "two pictures"])
+def test_too_little_for_a_network_is_said_and_the_rest_is_found(tmp_path, backbone, weights, monkeypatch, counts):
+    monkeypatch.setenv("TELLTALE_WEIGHTS", str(weights))
+    for seed, (name, count) in enumerate(zip("ab", counts, strict=True)):
+        draw_scenes(tmp_path / "data" / name, [f"{n}.png" for n in range(count)], seed)
+    told = []
+    settings = InspectionSettings(model=NETWORK, img_size=SIDE)
+    inspection = inspect_source(tmp_path / "data", settings, tell=told.append)
+    assert (inspection.suspects, inspection.fixes, inspection.judgeable) == (None, None, False)
+    assert {path.name for path in inspection.folder.iterdir()} == FILES
+    notes = [one.text for one in told if isinstance(one, Note) and one.warning]
+    assert any(
+        note.startswith("No label was judged: ") and "too few to look for wrong labels" in note for note in notes
+    )
+
+
+@pytest.mark.parametrize(("count", "judgeable"), [(1, False), (2, False), (3, True)])
+def test_copies_do_not_count_where_labels_are_judged(tmp_path, backbone, weights, monkeypatch, count, judgeable):
+    monkeypatch.setenv("TELLTALE_WEIGHTS", str(weights))
+    draw_scenes(tmp_path / "data" / "a", [f"{n}.png" for n in range(count)], seed=1)
+    draw_scenes(tmp_path / "data" / "b", ["0.png"], seed=2)
+    shutil.copy(tmp_path / "data" / "b" / "0.png", tmp_path / "data" / "b" / "copy.png")
+    inspection = inspect_source(tmp_path / "data", InspectionSettings(model=NETWORK, img_size=SIDE))
+    assert inspection.judgeable == judgeable == (inspection.suspects is not None)
 
 
 def test_a_shortcut_is_judged_beside_the_network(tmp_path):

@@ -3,6 +3,8 @@
 import json
 import shlex
 import textwrap
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -12,7 +14,8 @@ from typer import Argument, Option
 from telltale.cli.console import explained, progress, say
 
 if TYPE_CHECKING:
-    from telltale.delivery.inspection import Inspection
+    from telltale.data.source import Columns
+    from telltale.delivery.inspection import Inspection, InspectionSettings
 
 WIDTH: Final = 80
 """Columns of a sentence."""
@@ -66,10 +69,10 @@ def inspect(
         columns = Columns(image=image_col, label=label_col, split=split_col, group=group_col)
         with progress() as tell:
             inspection = inspect_source(data, settings, columns=columns, output=output, device=device, tell=tell)
-        print_inspection(inspection, json_)
+        print_inspection(inspection, columns, json_)
 
 
-def print_inspection(inspection: "Inspection", as_json: bool) -> None:
+def print_inspection(inspection: "Inspection", columns: "Columns", as_json: bool) -> None:
     """What was found: JSON on standard output, or words on it and the way on beside it."""
     if as_json:
         typer.echo(json.dumps(inspection.to_dict(), indent=2, ensure_ascii=False))
@@ -78,7 +81,7 @@ def print_inspection(inspection: "Inspection", as_json: bool) -> None:
     say()
     say(textwrap.fill(inspection.verdict, WIDTH))
     say(f"done in {inspection.seconds:.1f} s: {inspection.folder}  (report: {inspection.report})")
-    say(f"next: {_next(inspection)}")
+    say(f"next: {_next(inspection, columns)}")
 
 
 def _leaks(inspection: "Inspection") -> list[str]:
@@ -109,7 +112,10 @@ def _suspects(inspection: "Inspection") -> list[str]:
     more = suspects.review - len(lines)
     agrees = f"The network agrees with {100 * suspects.accuracy.value:.1f} % of {suspects.labelled:,} labels"
     title = f"{agrees}. {suspects.review:,} look wrong to it:" if lines else f"{agrees}, and none looks wrong to it."
-    return ["", title, *lines, *([f"  … and {more:,} more in {inspection.fixes}"] if more else [])]
+    if lines and inspection.weak:
+        title = f"{agrees}. It is too weak to call others wrong: most of these {suspects.review:,} may be right."
+    words = textwrap.wrap(title, WIDTH)
+    return ["", *words, *lines, *([f"  … and {more:,} more in {inspection.fixes}"] if more else [])]
 
 
 def _hints(inspection: "Inspection") -> list[str]:
@@ -117,13 +123,43 @@ def _hints(inspection: "Inspection") -> list[str]:
     return ["", *(line for one in words for line in textwrap.wrap(one, WIDTH))] if words else []
 
 
-def _next(inspection: "Inspection") -> str:
+def _next(inspection: "Inspection", columns: "Columns") -> str:
     """The one command that is worth most now."""
+    settings, suspects = inspection.settings, inspection.suspects
+    if not inspection.judgeable:
+        return "add pictures: judging labels and training take two classes, each of several pictures that differ"
+    leaking = len(inspection.leaks) > 0
+    if suspects is None and not settings.model and not leaking:
+        asked = replace(settings, model="mobilenetv2_100")
+        mirrored = ["--mirrored"] if settings.mirrored else []
+        words = _quoted(["telltale", "inspect", inspection.source, *_flags(asked, columns), *mirrored])
+        return f"{words}   (to find labels that are probably wrong)"
+    sure = suspects is not None and suspects.review > 0 and not inspection.weak
+    known = replace(settings, labels_fix=str(inspection.fixes)) if sure else settings
+    more = ["--set", "mirrored_duplicates=yes"] if settings.mirrored else []
+    more += ["--set", "lookalikes=yes"] if settings.lookalikes else []
+    more += ["--fix-leaks"] if leaking else []
+    words = _quoted(["telltale", "train", inspection.source, *_flags(known, columns), *more])
+    return f"edit {_quoted([known.labels_fix])}, then {words}" if sure else words
+
+
+def _flags(settings: "InspectionSettings", columns: "Columns") -> list[str]:
+    """What `inspect` and `train` both need to see the same pictures and labels."""
+    values = {
+        "--model": settings.model,
+        "--weights": settings.weights,
+        "--labels-fix": settings.labels_fix,
+        "--img-size": str(settings.img_size or ""),
+        "--image-col": columns.image,
+        "--label-col": columns.label,
+        "--split-col": columns.split,
+        "--group-col": columns.group,
+    }
+    return [word for flag, value in values.items() if value for word in (flag, value)]
+
+
+def _quoted(parts: Sequence[str]) -> str:
+    """`parts` as they are typed into a shell."""
     from telltale.words import printable
 
-    data, fixes = shlex.quote(printable(inspection.source)), inspection.fixes
-    if inspection.suspects is None:
-        return f"telltale inspect {data} --model mobilenetv2_100   (to find labels that are probably wrong)"
-    if inspection.suspects.review:
-        return f"edit {fixes}, then telltale train {data} --labels-fix {fixes}"
-    return f"telltale train {data}"
+    return shlex.join([printable(part) for part in parts])

@@ -4,7 +4,8 @@
     cats/12.jpg,cats,dogs,0.9817
 
 The picture gets the label in `suggested`. An empty cell there takes the picture out; the label in `given` again keeps
-it as it is, and so does deleting the row. `confidence` is for people and is not read. Pictures are never touched.
+it as it is, and so does deleting the row. `confidence` is for people: nothing depends on it. Pictures are never
+touched.
 
 * `given` must still be the label of the picture (or `suggested` already): a file for other data is refused whole.
 * `suggested` must be a class of the source. A new class is refused: a slip of the keyboard would make a class of one
@@ -19,6 +20,7 @@ it as it is, and so does deleting the row. `confidence` is for people and is not
 import codecs
 import csv
 import io
+import math
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -59,17 +61,21 @@ class Fix(Protocol):
 
     @property
     def confidence(self) -> float:
-        """How probable that label is, 0 to 1."""
+        """How probable that label is, 0 to 1; NaN where that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """What a row of the file says; `line` is the last line of the file that it stands on."""
+    """What a row of the file says; `line` is the last line of the file that it stands on.
+
+    `confidence` is NaN where the file has no number there.
+    """
 
     line: int
-    file: str
+    path: str
     given: str
     suggested: str
+    confidence: float
 
 
 def write_fixes(path: Path, rows: Iterable[Fix]) -> Path:
@@ -80,9 +86,15 @@ def write_fixes(path: Path, rows: Iterable[Fix]) -> Path:
     writer.writerow(HEADER)
     for row in rows:
         cells = [disarm(cell) for cell in (row.path, row.given, row.suggested)]
-        writer.writerow([*cells, f"{row.confidence:.4f}"])
+        writer.writerow([*cells, "" if math.isnan(row.confidence) else f"{row.confidence:.4f}"])
     content = text.getvalue()
     return write_atomic(path, content.encode("utf-8" if content.isascii() else "utf-8-sig"))
+
+
+def read_fixes(path: str | Path) -> list[Fix]:
+    """The rows of the fix file at `path`, each picture once; raises `SourceError` where it is none."""
+    name = portable_name(Path(path).name)
+    return list(_merge(_read(Path(path), name), name))
 
 
 def apply_fixes(source: Source, path: str | Path) -> Source:
@@ -165,8 +177,18 @@ def _read(path: Path, name: str) -> list[_Row]:
                 expected="One cell per column; text with a comma in quotes.",
                 do="Correct that line, or save the file again from a spreadsheet.",
             )
-        rows.append(_Row(line, *(rearm(cells[place]) for place in places)))
+        file, given, suggested = (rearm(cells[place]) for place in places)
+        confidence = dict(zip(names, cells, strict=False)).get(HEADER[3], "")
+        rows.append(_Row(line, file, given, suggested, _number(confidence)))
     return rows
+
+
+def _number(cell: str) -> float:
+    """What the cell says, also with a decimal comma; NaN where that is no number."""
+    try:
+        return float(cell.replace(",", "."))
+    except ValueError:
+        return math.nan
 
 
 def _decode(data: bytes, name: str) -> str:
@@ -194,10 +216,10 @@ def _merge(rows: list[_Row], name: str) -> list[_Row]:
     """Each picture once; raises where two rows want different things of one."""
     found: dict[str, _Row] = {}
     for row in rows:
-        first = found.setdefault(row.file, row)
+        first = found.setdefault(row.path, row)
         if (first.given.strip(), first.suggested.strip()) != (row.given.strip(), row.suggested.strip()):
             raise SourceError(
-                f"The fix file {name!r} names {row.file!r} twice: in line {first.line} {_say(first)}, in line "
+                f"The fix file {name!r} names {row.path!r} twice: in line {first.line} {_say(first)}, in line "
                 f"{row.line} {_say(row)}.",
                 expected="One row per picture.",
                 do="Delete the row that is wrong.",
@@ -212,7 +234,7 @@ def _say(row: _Row) -> str:
 def _find(rows: list[_Row], source: Source, name: str) -> list[int]:
     """Row of each picture in the source; raises where there is none."""
     paths = source.samples.column("path")
-    files = pa.array([row.file for row in rows], pa.string())
+    files = pa.array([row.path for row in rows], pa.string())
     at = pc.index_in(files, value_set=paths.combine_chunks())
     # Some editors write every line end as two characters, also inside of a name.
     at = pc.coalesce(at, pc.index_in(pc.replace_substring(files, "\r\n", "\n"), value_set=paths.combine_chunks()))
@@ -246,7 +268,7 @@ def _explain_class(row: _Row, classes: Sequence[str], name: str) -> SourceError:
     close = suggest(row.suggested, classes)
     known = ", ".join(classes[:8]) + (f" and {len(classes) - 8:,} more" if len(classes) > 8 else "")
     return SourceError(
-        f"Line {row.line} of the fix file {name!r} gives {row.file!r} the label {row.suggested!r}: no class of the "
+        f"Line {row.line} of the fix file {name!r} gives {row.path!r} the label {row.suggested!r}: no class of the "
         "source.",
         expected=f"Did you mean {close[0]!r}?" if close else f"One of {known}.",
         do="Write one of the classes; an empty cell takes the picture out.",
@@ -255,7 +277,7 @@ def _explain_class(row: _Row, classes: Sequence[str], name: str) -> SourceError:
 
 def _explain_given(row: _Row, label: str, name: str) -> SourceError:
     return SourceError(
-        f"Line {row.line} of the fix file {name!r} says that {row.file!r} is labelled {row.given!r}, but its label is "
+        f"Line {row.line} of the fix file {name!r} says that {row.path!r} is labelled {row.given!r}, but its label is "
         f"{label!r}.",
         expected="The labels that the source has now: the file was made for others, or the column 'given' was edited.",
         do="Look for suspects again, or set that cell right.",

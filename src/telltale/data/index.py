@@ -128,8 +128,8 @@ class Index:
 
     @property
     def majority(self) -> tuple[str, float]:
-        """The most frequent class, and the share of pictures that always naming it would get right."""
-        counts = self.counts
+        """The most frequent class, and the share of usable pictures that always naming it would get right."""
+        counts = self.readable.counts
         if not sum(counts.values()):
             return "", 0.0
         name = max(counts, key=lambda one: counts[one])

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
+from telltale.data.class_names import WARNING
 from telltale.data.index import Index, scan
 from telltale.data.source import Source
 from telltale.model.backbone import PendingBackbone, request_backbone
@@ -41,3 +42,9 @@ def scan_with(
     except BaseException:
         stream.flush()  # what was computed before Ctrl-C need not be computed again
         raise
+
+
+def tell_notes(index: Index, tell: Tell) -> None:
+    """Say what was noted while the source was read; what starts with `WARNING` is a warning."""
+    for note in index.notes:
+        tell(Note(note.removeprefix(WARNING), warning=note.startswith(WARNING)))

@@ -6,6 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -14,12 +15,13 @@ from telltale.data.checks import CHECKS
 from telltale.data.findings import Findings
 from telltale.data.index import Index, describe_reasons
 from telltale.data.leaks import GROUP, LEAKS
-from telltale.data.splits import PARTS
+from telltale.data.splits import PARTS, deal_folds, find_units
 from telltale.data.store import portable_name
 from telltale.delivery.selection import anchor, count_copies
 from telltale.errors import RecipeError
+from telltale.evaluation.held_out import LEAST_FOLDS
 from telltale.evaluation.shortcuts import Shortcut, judge
-from telltale.evaluation.suspects import Suspects
+from telltale.evaluation.suspects import FOLDS, Suspects
 from telltale.training.recipe import Recipe
 
 UNEVEN: Final = 10
@@ -94,7 +96,7 @@ class Inspection:
     """What `inspect_source` found, and the folder where it lies.
 
     `leaks` (columns of `LEAKS`) are copies across the split that the source itself fixes. `suspects` is None where no
-    network was asked for. `preprocess` says what a network would see of the pictures.
+    network was asked for, or labels cannot be judged. `preprocess` says what a network would see of the pictures.
     """
 
     findings: Findings
@@ -127,6 +129,16 @@ class Inspection:
     def held_out(self) -> int:
         """Pictures that the source itself puts into validation or test; 0 where it has no split."""
         return int(pc.sum(pc.is_in(self.index.table.column("split"), value_set=pa.array(PARTS[1:]))).as_py() or 0)
+
+    @cached_property
+    def judgeable(self) -> bool:
+        """Labels can be judged, and learned: there are two classes or more, and enough pictures that are no copies."""
+        index = self.index
+        usable = index.table.column("error").is_null().to_numpy() & (index.codes >= 0)
+        codes, units = index.codes[usable], find_units(index, self.findings.duplicates)[usable]
+        if len(np.unique(codes)) < 2:
+            return False
+        return len(np.unique(deal_folds(units, codes, FOLDS, seed=self.settings.seed))) >= LEAST_FOLDS
 
     @property
     def weak(self) -> bool:
@@ -163,6 +175,7 @@ class Inspection:
             "folder": portable_name(str(self.folder)),
             "seconds": round(self.seconds, 3),
             "problems": [{"what": one.words, "count": one.count, "grave": one.grave} for one in self.problems],
+            "notes": list(self.index.notes),
             **self.findings.to_dict(),
             "leaks": self._leaking_pairs(),
             "shortcuts": [
@@ -220,7 +233,7 @@ def _find_problems(inspection: Inspection) -> Iterator[Problem]:
         "suspects",
         review,
         _plural(review, "suspect label", "suspect labels"),
-        f"{review:,} of {judged:,} labels {'looks' if review == 1 else 'look'} wrong to the network.",
+        f"{review:,} of {judged:,} labels to look at: the network disagrees with {_plural(review, 'it', 'them')}.",
         grave=not inspection.weak,
     )
     yield from _find_hints(inspection)

@@ -8,7 +8,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
-from telltale.data.class_names import WARNING
 from telltale.data.decoding import decode
 from telltale.data.duplicates import Duplicates, add_pairs, find_duplicates, find_exact
 from telltale.data.fixes import apply_fixes
@@ -16,7 +15,7 @@ from telltale.data.index import Index, describe_reasons, identical_pictures
 from telltale.data.source import Columns, open_source
 from telltale.data.splits import Splits, split
 from telltale.delivery.crossvalidation import cross_validate
-from telltale.delivery.first_look import prepare_network, scan_with
+from telltale.delivery.first_look import prepare_network, scan_with, tell_notes
 from telltale.delivery.outcome import Tools, Training, train_once
 from telltale.delivery.page import thumbnail
 from telltale.delivery.report import MOST_MISTAKES, ReportContent, write_report
@@ -74,6 +73,8 @@ def train(
                     duplicates=duplicates,
                     fix_leaks=recipe.fix_leaks,
                 )
+                if recipe.fix_leaks and index.table.column("split").null_count == len(index):
+                    tell(Note("--fix-leaks has no effect: the source has no split of its own.", warning=True))
                 tell_splits(splits, tell)
                 training = train_once(splits, recipe, run, Tools(device, extractor, tell))
             training = replace(training, seconds=time.perf_counter() - start)
@@ -116,8 +117,7 @@ def tell_data(index: Index, duplicates: Duplicates, tell: Tell) -> None:
     name, share = index.majority
     tell(Note(f"{len(index):,} pictures ({index.layout}): {', '.join(counts[:10])}{more}."))
     tell(Note(f"Always saying {printable(name, 30)!r} would be right for {share:.1%}."))
-    for note in index.notes:
-        tell(Note(note.removeprefix(WARNING), warning=note.startswith(WARNING)))
+    tell_notes(index, tell)
     if len(index.quarantined):
         tell(
             Note(

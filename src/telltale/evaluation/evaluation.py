@@ -266,7 +266,11 @@ That is not surely better.
 def _describe_seen(evaluation: Evaluation) -> list[str]:
     """A warning where the classifier knows some of the pictures from its training."""
     seen = evaluation.seen
-    kinds = {"were learned from": seen.learned, "look like one that was": seen.alike}
+    kinds = {
+        "were learned from": seen.learned,
+        "look like one that was": seen.alike,
+        "chose between its settings": seen.chose,
+    }
     known = [f"{count:,} {words}" for words, count in kinds.items() if count]
     if not known:
         return []
