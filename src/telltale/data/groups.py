@@ -65,6 +65,15 @@ def same_numbers(numbers: Rows) -> tuple[Rows, Rows]:
     return order[:-1][same], order[1:][same]
 
 
+def first_with(keys: Rows, there: NDArray[np.bool_]) -> Rows:
+    """For every row the first of those `there` with the same key; -1 where there is none, or the key is -1."""
+    rows = np.flatnonzero(there & (keys >= 0))
+    keys = keys.astype(np.int64, copy=False)
+    first = np.full(int(keys.max(initial=-1)) + 2, -1, np.int64)  # the last place is that of the key -1
+    first[keys[rows][::-1]] = rows[::-1]  # the first one is written last
+    return first[keys]
+
+
 def _number_bytes(column: Any) -> NDArray[np.uint64]:
     """A number for each value that is there, mixed from its bytes: a quarter of the memory of a dictionary.
 

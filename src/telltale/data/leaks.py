@@ -8,6 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from telltale.data.duplicates import Duplicates
+from telltale.data.groups import first_with
 
 LEAKS: Final = pa.schema([("row", pa.int64()), ("other", pa.int64()), ("kind", pa.string())])
 """A picture of validation or test, the one that it is a copy of in an earlier part, and how they are the same."""
@@ -44,22 +45,10 @@ def find_leaks(parts: NDArray[np.int8], units: Rows, duplicates: Duplicates) -> 
 def _partners(parts: NDArray[np.int8], earlier: int, units: Rows, duplicates: Duplicates) -> Iterator[Rows]:
     """For every row a partner in part `earlier`, -1 where there is none: by pixels, by pair, by looks, by unit."""
     there = parts == earlier
-    yield _first_with(duplicates.exact, there)
+    yield first_with(duplicates.exact, there)
     yield _closest(duplicates, there)
-    yield _first_with(duplicates.near, there)
-    yield _first_with(units, there)
-
-
-def _first_with(keys: Rows, there: NDArray[np.bool_]) -> Rows:
-    """For every row the first row of those `there` with the same key; -1 where there is none, or the key is -1."""
-    rows = np.flatnonzero(there & (keys >= 0))
-    found = np.full(len(keys), -1, np.int64)
-    if len(rows):
-        known, first = np.unique(keys[rows], return_index=True)
-        place = np.minimum(np.searchsorted(known, keys), len(known) - 1)
-        same = known[place] == keys
-        found[same] = rows[first[place[same]]]
-    return found
+    yield first_with(duplicates.near, there)
+    yield first_with(units, there)
 
 
 def _closest(duplicates: Duplicates, there: NDArray[np.bool_]) -> Rows:

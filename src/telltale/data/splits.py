@@ -146,7 +146,7 @@ def split(
     duplicates = duplicates or find_duplicates(index)
     units = find_units(index, duplicates)
     dealer = _Dealer(units, index.codes, seed)
-    parts = np.where(usable, _given(index), -1).astype(np.int8)
+    parts = np.where(usable, given_parts(index), -1).astype(np.int8)
     if (parts < 0).all():
         dealer.divide(parts, usable, (_TRAIN, 1 - val - test), (_VALIDATION, val), (_TEST, test))
         shares = f"{1 - val - test:.0%} train, {val:.0%} validation, {test:.0%} test"
@@ -228,14 +228,14 @@ def given_part(index: Index, name: str) -> Index:
     """The samples that the source itself puts into part `name`: train, validation or test; all where it is empty."""
     if not name:
         return index
-    if name not in PARTS or not (_given(index) == PARTS.index(name)).any():
-        known = [part for number, part in enumerate(PARTS) if (_given(index) == number).any()]
+    if name not in PARTS or not (given_parts(index) == PARTS.index(name)).any():
+        known = [part for number, part in enumerate(PARTS) if (given_parts(index) == number).any()]
         raise DataError(
             f"The data in {index.location!r} have no part {name!r}.",
             expected=f"One of {', '.join(known)}." if known else "Data that are divided into parts.",
             do="Leave --part away to use all pictures, or name another part.",
         )
-    return index.take(np.flatnonzero(_given(index) == PARTS.index(name)))
+    return index.take(np.flatnonzero(given_parts(index) == PARTS.index(name)))
 
 
 def _complete(parts: NDArray[np.int8], free: NDArray[np.bool_], dealer: "_Dealer", val: float) -> list[str]:
@@ -282,7 +282,7 @@ class _Dealer:
         parts[rows] = np.array([part for part, _ in shares], np.int8)[chosen]
 
 
-def _given(index: Index) -> NDArray[np.int8]:
+def given_parts(index: Index) -> NDArray[np.int8]:
     """The part that the source fixes for each sample, -1 where it fixes none."""
     found = pc.index_in(index.table.column("split"), value_set=pa.array(PARTS))
     return found.fill_null(-1).to_numpy().astype(np.int8)  # type: ignore[no-any-return]

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from telltale.data.duplicates import Duplicates
 from telltale.data.fingerprint import SCALE, fingerprint_matrix, mirror
+from telltale.data.groups import first_with
 from telltale.data.index import Index
 from telltale.data.leaks import GROUP, LOOKS, PIXELS, find_leaks
-from telltale.data.splits import PARTS, find_units
+from telltale.data.splits import find_units, given_parts
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float32]
@@ -71,7 +72,7 @@ class Subject:
     @cached_property
     def copies(self) -> Partners:
         """Of each picture with the same pixels as an earlier one: the first of them."""
-        first = _first_with(self.duplicates.exact, self.duplicates.exact >= 0)
+        first = first_with(self.duplicates.exact, self.duplicates.exact >= 0)
         other = np.where(first == np.arange(len(first)), NONE, first)
         distance = np.where(other == NONE, np.float32(np.nan), np.float32(0))
         return Partners(other, distance, np.zeros(len(other), np.int8))
@@ -89,7 +90,7 @@ class Subject:
         left, right = pairs.left[order], pairs.right[order]
         use = alone[left] & alone[right] & (near[left] == near[right])
         other[right[use]], distance[right[use]] = left[use], pairs.distance[order][use]  # the closest is written last
-        first = _first_with(near, alone & (near >= 0))
+        first = first_with(near, alone & (near >= 0))
         rest = np.flatnonzero(alone & (other == NONE) & (first >= 0) & (first != np.arange(len(near))))
         other[rest], distance[rest] = first[rest], self._apart(rest, first[rest])
         return Partners(other, distance, np.ones(len(near), np.int8))
@@ -103,9 +104,9 @@ class Subject:
         right = np.zeros(len(near), bool)
         right[members] = codes[members] == usual[members]
         wrong = members[~right[members]]
-        same = _first_with(self.duplicates.exact, right)
+        same = first_with(self.duplicates.exact, right)
         other, distance = np.full(len(near), NONE, np.int64), np.full(len(near), np.nan, np.float32)
-        other[wrong] = np.where(same[wrong] >= 0, same[wrong], _first_with(near, right)[wrong])
+        other[wrong] = np.where(same[wrong] >= 0, same[wrong], first_with(near, right)[wrong])
         distance[wrong] = self._apart(wrong, other[wrong])
         return Partners(other, distance, (same < 0).astype(np.int8))
 
@@ -163,16 +164,7 @@ def find_common_size(width: Floats, height: Floats) -> tuple[int, int, float]:
 
 def read_parts(index: Index) -> NDArray[np.int8]:
     """The part that the source itself puts each usable picture into, int8 `[n]`: its place in `PARTS`, -1 for none."""
-    found = pc.index_in(index.table.column("split"), value_set=pa.array(PARTS)).fill_null(-1).to_numpy()
-    return np.where(index.table.column("error").is_null().to_numpy(), found, -1).astype(np.int8)
-
-
-def _first_with(keys: Rows, there: NDArray[np.bool_]) -> Rows:
-    """For every row the first of those `there` with the same key; `NONE` where there is none, or the key is -1."""
-    rows = np.flatnonzero(there & (keys >= 0))
-    first = np.full(int(keys.max(initial=-1)) + 2, NONE, np.int64)  # the last place is that of the key -1
-    first[keys[rows][::-1]] = rows[::-1]  # the first one is written last
-    return first[keys]
+    return np.where(index.table.column("error").is_null().to_numpy(), given_parts(index), -1).astype(np.int8)
 
 
 def _most_frequent(groups: Rows, codes: NDArray[np.int32], members: Rows) -> Rows:

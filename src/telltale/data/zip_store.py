@@ -106,6 +106,7 @@ class ZipStore:
         try:
             with zipfile.ZipFile(self._path) as archive:
                 infos, end = archive.infolist(), archive.start_dir
+        # What zipfile raises for directories that are cut or have flipped bytes (tests/data/test_archive.py).
         except (zipfile.BadZipFile, ValueError, NotImplementedError, EOFError, struct.error, OverflowError) as error:
             raise damaged_archive(self.location, str(error) or type(error).__name__) from error
         places = np.array([(info.header_offset, info.compress_size) for info in infos], np.int64).reshape(-1, 2)
