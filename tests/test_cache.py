@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from telltale.cache import DIGEST_BYTES, DigestCache, digest_matrix
 
 WIDTH = 4
-SCHEMA = pa.schema([("name", pa.string()), ("row", pa.list_(pa.float32(), WIDTH))])
+SCHEMA = pa.schema([("name", pa.string()), ("row", pa.list_(pa.float32(), WIDTH)), ("blob", pa.binary(WIDTH))])
 FULL = pa.schema([("digest", pa.binary(DIGEST_BYTES)), *SCHEMA])
 
 
@@ -25,7 +25,10 @@ def digests(numbers):
 
 
 def table(numbers):
-    rows = [{"digest": digest(n), "name": f"picture {n}", "row": [n, n + 0.5, -n, 0]} for n in numbers]
+    rows = [
+        {"digest": digest(n), "name": f"picture {n}", "row": [n, n + 0.5, -n, 0], "blob": n.to_bytes(WIDTH, "big")}
+        for n in numbers
+    ]
     return pa.Table.from_pylist(rows, schema=FULL)
 
 
@@ -37,6 +40,14 @@ def check(cache, known, unknown=()):
     out = np.full((len(known), WIDTH), np.nan, np.float32)
     cache.gather("row", rows, out)
     np.testing.assert_array_equal(out, np.array([[n, n + 0.5, -n, 0] for n in known], np.float32).reshape(-1, WIDTH))
+    blobs = np.full((len(known), WIDTH), 255, np.uint8)
+    cache.gather("blob", np.where(np.arange(len(known)) % 3 == 2, -1, rows), blobs)
+    expected = [[255] * WIDTH if place % 3 == 2 else list(n.to_bytes(WIDTH, "big")) for place, n in enumerate(known)]
+    np.testing.assert_array_equal(blobs, np.array(expected, np.uint8).reshape(-1, WIDTH))
+    names = [pa.ipc.open_file(path).read_all()["name"].to_pylist() for path in cache.files if path.exists()]
+    if len(names) == len(cache.files):
+        holders = cache.locate(rows)
+        assert all(f"picture {n}" in names[holder] for n, holder in zip(known, holders, strict=True))
 
 
 BATCHES = st.lists(st.lists(st.integers(0, 1000), max_size=12), max_size=5)

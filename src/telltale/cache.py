@@ -8,6 +8,7 @@ own) and safe to delete. Read through memory maps, so that memory stays flat.
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,19 +21,21 @@ DIGEST_BYTES = 32
 
 
 class DigestCache:
-    """The rows of one folder; `schema` names the columns after `digest`.
+    """The rows of one folder; `schema` names the columns after `digest`, `files` the Arrow files that hold them.
 
-    `find` and `take` see what was there when the object was made and what it added itself.
+    `find`, `take` and `gather` see what was there when the object was made and what it added itself.
     """
 
     def __init__(self, folder: Path, schema: pa.Schema) -> None:
         self.folder = make_folder(folder)
         self.schema = pa.schema([pa.field("digest", pa.binary(DIGEST_BYTES)), *schema])
+        self.files: list[Path] = []
         self._tables: list[pa.Table] = []
-        self._sizes: list[int] = []
+        self._values: dict[tuple[str, int], NDArray[Any]] = {}
         for path in sorted(self.folder.glob("*.arrow")):
             table = _open(path)
             if table is not None and table.schema.equals(self.schema) and table.num_rows:
+                self.files.append(path)
                 self._tables.append(table)
         self._sort()
 
@@ -58,19 +61,26 @@ class DigestCache:
         whole = pa.concat_tables(self._tables or [self.schema.empty_table()])
         return whole.select(list(columns or self.schema.names)).take(pa.array(rows))
 
-    def gather(self, column: str, rows: NDArray[np.int64], out: NDArray[np.float32]) -> None:
-        """Copy a column of fixed-size float32 lists into `out` `[len(rows), width]`, straight from the memory maps."""
-        for number, table in enumerate(self._tables):
-            start, end = self._starts[number], self._starts[number + 1]
-            mine = np.flatnonzero((rows >= start) & (rows < end))
-            if len(mine):
-                values = _matrix(table.column(column), out.shape[1])
-                out[mine] = values[rows[mine] - start]
+    def gather(self, column: str, rows: NDArray[np.int64], out: NDArray[Any]) -> None:
+        """Copy a column into `out` `[len(rows), width]`, straight from the memory maps; safe in several threads.
+
+        The column holds fixed-size lists of float32, or bytes of a fixed size, which `out` takes as uint8. Where a
+        row is -1, `out` stays as it is.
+        """
+        holders = self.locate(rows)
+        for number in np.unique(holders[rows >= 0]).tolist():
+            mine = np.flatnonzero(holders == number)
+            out[mine] = self._matrix(column, number)[rows[mine] - self._starts[number]]
+
+    def locate(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Place in `files` of the file that holds each row; -1 for row -1."""
+        return np.searchsorted(self._starts, rows, side="right") - 1
 
     def add(self, table: pa.Table) -> None:
         """Add rows; they are durable when this returns, and `find` knows them."""
         path = self.write(table)
         if path is not None:
+            self.files.append(path)
             self._tables.append(_open(path) or table.cast(self.schema))
             self._sort()
 
@@ -79,6 +89,13 @@ class DigestCache:
         if not table.num_rows:
             return None
         return write_arrow(self.folder / f"{secrets.token_hex(8)}.arrow", table.cast(self.schema))
+
+    def _matrix(self, column: str, number: int) -> NDArray[Any]:
+        """The values of one file as `[rows, width]`, mapped; kept, because Arrow takes 9 us to say where they are."""
+        key = (column, number)
+        if key not in self._values:
+            self._values[key] = _matrix(self._tables[number].column(column))
+        return self._values[key]
 
     def _sort(self) -> None:
         self._starts = np.concatenate([[0], np.cumsum([table.num_rows for table in self._tables])]).astype(np.int64)
@@ -91,17 +108,25 @@ class DigestCache:
 
 def digest_matrix(column: pa.ChunkedArray) -> NDArray[np.uint8]:
     """A binary(32) column as uint8 `[n, 32]`."""
-    pieces = []
+    return _bytes_of(column, DIGEST_BYTES)
+
+
+def _bytes_of(column: pa.ChunkedArray, width: int) -> NDArray[np.uint8]:
+    """A column of bytes of a fixed size as uint8 `[n, width]`; no copy where it is in one piece."""
+    parts = [np.zeros((0, width), np.uint8)]
     for chunk in column.chunks:
         data = np.frombuffer(chunk.buffers()[1] or b"", np.uint8)
-        start = chunk.offset * DIGEST_BYTES
-        pieces.append(data[start : start + len(chunk) * DIGEST_BYTES].reshape(-1, DIGEST_BYTES))
-    return np.concatenate(pieces) if pieces else np.zeros((0, DIGEST_BYTES), np.uint8)
+        start = chunk.offset * width
+        parts.append(data[start : start + len(chunk) * width].reshape(-1, width))
+    return parts[1] if len(parts) == 2 else np.concatenate(parts)
 
 
-def _matrix(column: pa.ChunkedArray, width: int) -> NDArray[np.float32]:
-    pieces = [chunk.flatten().to_numpy(zero_copy_only=True).reshape(-1, width) for chunk in column.chunks]
-    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+def _matrix(column: pa.ChunkedArray) -> NDArray[Any]:
+    if pa.types.is_fixed_size_binary(column.type):
+        return _bytes_of(column, column.type.byte_width)
+    width = column.type.list_size
+    parts = [chunk.flatten().to_numpy(zero_copy_only=True).reshape(-1, width) for chunk in column.chunks]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _key(digests: NDArray[np.uint8]) -> NDArray[np.uint64]:

@@ -4,6 +4,7 @@ One pass on all cores: read, hash, decode, hash the pixels. What was seen is kep
 decoded once, whatever its name. A picture that cannot be used stays in the table with its reason.
 """
 
+import contextlib
 import os
 from array import array
 from collections.abc import Sequence
@@ -20,13 +21,14 @@ from numpy.typing import NDArray
 from telltale.arrow import UNREADABLE, read_arrow, write_arrow
 from telltale.cache import DIGEST_BYTES, DigestCache
 from telltale.data.archive import Store, open_store
+from telltale.data.decoding import decode
 from telltale.data.download import is_url
 from telltale.data.facts import FACTS, examine, open_facts, tabulate
 from telltale.data.hub import is_hub
 from telltale.data.markup import lay_out, lay_table, paragraph
 from telltale.data.source import Columns, Source, open_source
 from telltale.device import workers
-from telltale.errors import BundleError
+from telltale.errors import BundleError, ImageError
 from telltale.files import sha256
 from telltale.progress import Advance, Tell, silent
 from telltale.threads import map_in_order, pieces
@@ -363,13 +365,16 @@ def _look(paths: list[str], store: Store, facts: DigestCache, watcher: Watcher |
         digest = sha256(data)
         row = facts.find_one(digest)
         wanted = watcher is not None and watcher.wants(digest)
-        new = None
-        if row < 0 or wanted:
+        new, picture = None, None
+        if row < 0:
             picture, new = examine(data)
-            if wanted and watcher is not None and picture is not None:
-                digests.append(digest)
-                reduced.append(watcher.reduce(picture.pixels))
-        piece.add(len(data), digest, row, new if row < 0 else None)
+        elif wanted:
+            with contextlib.suppress(ImageError):  # as its facts say
+                picture = decode(data)
+        if wanted and watcher is not None and picture is not None:
+            digests.append(digest)
+            reduced.append(watcher.reduce(picture.pixels))
+        piece.add(len(data), digest, row, new)
     if watcher is not None and digests:
         watcher.receive(digests, reduced)
     return piece
