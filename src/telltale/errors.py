@@ -94,3 +94,15 @@ class DownloadError(UserError):
     """A transfer that failed; what was received is kept, the same command goes on from there."""
 
     exit_code: ClassVar[int] = 1
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM came, and everything is saved.
+
+    `text` says where it stopped, `run` is the folder to go on in.
+    """
+
+    def __init__(self, text: str, run: str) -> None:
+        super().__init__(text)
+        self.text = text
+        self.run = run

@@ -45,7 +45,8 @@ def test_values_survive_json(backbone):
     assert Backbone.from_dict(backbone.to_dict(), backbone.folder) == backbone
     architecture = Architecture("net", (("bn_eps", 0.001), ("pad_type", "same")), 96)
     assert Architecture.from_dict(architecture.to_dict()) == architecture
-    for request in (Request("net"), Request("net", "w.pth", 64, "backbone.", architecture, (0.5, 0.5, 0.5), (1, 1, 1))):
+    known = (architecture, (0.5, 0.5, 0.5), (1, 1, 1))
+    for request in (Request("net", pool="max"), Request("net", "w.pth", 64, "backbone.", *known)):
         assert Request.from_dict(request.to_dict()) == request
 
 

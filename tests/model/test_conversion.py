@@ -10,7 +10,7 @@ from telltale.model.backbone import Architecture, open_backbone
 from telltale.model.conversion import write_backbone
 from telltale.model.engine import open_engine
 from telltale.model.seeding import seeded
-from telltale.model.zoo import create_backbone
+from telltale.model.zoo import create_backbone, describe_network
 
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)
 
@@ -42,6 +42,19 @@ def test_the_converted_network_gives_torchs_features(plain):
     assert {path.name for path in stored.folder.iterdir()} == {
         "backbone.safetensors", "engine.json", "manifest.json", "network.bin", "network.xml",
     }  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["inception_v3", "mobilenetv2_130", "tf_efficientnetv2_b2"])
+def test_the_large_networks_of_the_seeds_are_converted(model):
+    architecture = describe_network(model, size=224)
+    with seeded(4):
+        network = create_backbone(architecture)
+    stored = write_backbone(network, architecture, MEAN, STD)
+    assert stored.converted
+    pictures = np.random.default_rng(5).integers(0, 256, (2, 224, 224, 3), dtype=np.uint8)
+    expected = expect(network, pictures)
+    np.testing.assert_allclose(open_engine(stored).run(pictures), expected, atol=1e-3 * expected.std())
 
 
 def test_what_is_there_is_used(plain):

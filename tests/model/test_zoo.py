@@ -1,43 +1,29 @@
-"""Names and weights files to networks; nothing in a file is ever run."""
-
-import os
-import pickle
-from pathlib import Path
+"""Names to networks of the right kind, and a wrong name or wish said early."""
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
 from telltale.errors import ModelError
 from telltale.model.backbone import Architecture, Request
 from telltale.model.zoo import (
+    PLAIN_NETWORKS,
+    check_network,
     create_backbone,
-    create_network,
+    describe_network,
     list_models,
     load_pretrained,
     pretrained_facts,
-    read_weights,
-    take_head,
 )
 
 NETWORK = "test_efficientnet"
+GROWING = "cnn_growing"
+WIDER = "mobilenetv2_130"
 
 
-@pytest.fixture
-def tensors(weights) -> dict[str, torch.Tensor]:
-    """The weights of `NETWORK`."""
-    return load_file(weights / f"{NETWORK}.safetensors")
-
-
-def load(path: Path, **facts: object):
-    """Network, architecture, mean and std that a file of weights gives."""
-    return load_pretrained(Request(NETWORK, str(path), **facts))
-
-
-def same(network: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> bool:
-    """Does the network hold these weights?"""
+def count(network: torch.nn.Module) -> int:
+    """Numbers in a network as Keras counts them: with the moving statistics of norms."""
     state = network.state_dict()
-    return state.keys() == tensors.keys() and all(torch.equal(state[name], tensors[name]) for name in state)
+    return sum(value.numel() for name, value in state.items() if not name.endswith("num_batches_tracked"))
 
 
 @pytest.mark.parametrize(
@@ -47,6 +33,8 @@ def same(network: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> bool:
         ("test_vit?", "test_vit2", "test_vit"),
         ("*resnet50", "resnet50", "resnet50d"),
         ("cnn", "cnn", "resnet50"),
+        ("cnn*", "cnn_growing", "resnet50"),
+        ("mobilenetv2", "mobilenetv2_130", "mobilenetv2_131"),
     ],
 )
 def test_models_are_listed_by_pattern(pattern, found, absent):
@@ -61,148 +49,76 @@ def test_only_pretrained_models_are_listed_on_request():
     assert f"{NETWORK}.r160_in1k" in names
     assert NETWORK not in names
     assert list_models("cnn", pretrained=True) == []
-
-
-def test_a_safetensors_file_is_loaded(weights, tensors):
-    network, architecture, mean, std = load(weights / f"{NETWORK}.safetensors", size=96)
-    assert same(network, tensors)
-    assert architecture == Architecture(NETWORK, (), 96)
-    facts = pretrained_facts(NETWORK)
-    assert (mean, std) == (facts["mean"], facts["std"])
-    assert load(weights / f"{NETWORK}.safetensors")[1].size == facts["size"] == 160
+    assert WIDER not in list_models("mobilenetv2", pretrained=True)
 
 
 @pytest.mark.parametrize(
-    "wrap",
+    ("model", "size", "used"),
     [
-        dict,
-        lambda state: {"state_dict": state, "epoch": 3},
-        lambda state: {"model": {f"module.{name}": value for name, value in state.items()}},
-        lambda state: state | {"classifier.weight": torch.zeros(5, 256), "classifier.bias": torch.zeros(5)},
-    ],
-    ids=["plain", "state_dict", "module.", "with a head"],
-)
-def test_a_pth_file_is_loaded(tmp_path, tensors, wrap):
-    torch.save(wrap(tensors), tmp_path / "weights.pth")
-    assert same(load(tmp_path / "weights.pth")[0], tensors)
-
-
-class _Trap:
-    """Makes a file when it is unpickled."""
-
-    def __init__(self, canary: Path) -> None:
-        self.canary = canary
-
-    def __reduce__(self):
-        return os.mknod, (str(self.canary),)
-
-
-@pytest.mark.parametrize("how", ["torch.save", "pickle"])
-def test_code_in_a_pth_file_is_not_run(tmp_path, how):
-    canary, file = tmp_path / "canary", tmp_path / "weights.pth"
-    if how == "pickle":
-        file.write_bytes(pickle.dumps({"conv": _Trap(canary)}))
-    else:
-        torch.save({"conv": _Trap(canary)}, file)
-    words = r"The weights file '.*weights.pth' cannot be read .* Tensors only: .safetensors, or .pth"
-    with pytest.raises(ModelError, match=words):
-        load(file)
-    assert not canary.exists()
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("a.safetensors", b""),
-        ("a.safetensors", b"\xff" * 400),
-        ("a.safetensors", b"<!DOCTYPE html><html></html>"),
-        ("a.pth", b""),
-        ("a.pth", b"<!DOCTYPE html><html></html>"),
-        ("a.pth", b"PK\x03\x04" + bytes(100)),
-    ],
-    ids=lambda value: value if isinstance(value, str) else f"{value[:5]!r}",
-)
-def test_a_damaged_weights_file_is_refused(tmp_path, name, content):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(ModelError, match=r"The weights file '.*' cannot be read \(.+\)\. Tensors only"):
-        load(tmp_path / name)
-
-
-def test_a_cut_weights_file_is_refused(tmp_path, weights):
-    whole = (weights / f"{NETWORK}.safetensors").read_bytes()
-    (tmp_path / "a.safetensors").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ModelError, match=r"cannot be read"):
-        load(tmp_path / "a.safetensors")
-
-
-@pytest.mark.parametrize("content", [torch.zeros(3), [1, 2], {"epoch": 3}], ids=["tensor", "list", "numbers"])
-def test_a_pth_file_with_something_else_is_refused(tmp_path, content):
-    torch.save(content, tmp_path / "a.pth")
-    with pytest.raises(ModelError, match=r"cannot be read|do not fit 'test_efficientnet': no tensor 'conv_stem"):
-        load(tmp_path / "a.pth")
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda state: state.pop("conv_stem.weight"), r"no tensor 'conv_stem.weight' \(1 of \d+ tensors\)"),
-        (lambda state: state.update({"conv_stem.weight": torch.zeros(2, 2)}), r"another shape of 'conv_stem.weight'"),
-        (lambda state: state.update({"conv_stem.weight": 5}), r"no tensor 'conv_stem.weight'"),
-        (lambda state: state.clear(), r"no tensor '.*'"),
-    ],
-    ids=["missing", "shape", "no tensor", "empty"],
-)
-def test_weights_that_do_not_fit_are_refused(tmp_path, tensors, change, words):
-    change(tensors)
-    torch.save(tensors, tmp_path / "a.pth")
-    with pytest.raises(ModelError, match=rf"The weights in '.*a.pth' do not fit '{NETWORK}': {words}"):
-        load(tmp_path / "a.pth")
-
-
-def test_metadata_shape_the_network(tmp_path, tensors):
-    facts = {"bn_eps": "0.01", "pad_type": "same", "mean": "0.1,0.2,0.3", "std": "1,1,1", "size": "96", "source": "me"}
-    save_file(tensors, tmp_path / "a.safetensors", facts)
-    network, architecture, mean, std = load(tmp_path / "a.safetensors")
-    assert architecture == Architecture(NETWORK, (("bn_eps", 0.01), ("pad_type", "same")), 96)
-    assert network.bn1.eps == 0.01
-    assert (mean, std) == ((0.1, 0.2, 0.3), (1.0, 1.0, 1.0))
-    assert load(tmp_path / "a.safetensors", size=128)[1].size == 128
-
-
-@pytest.mark.parametrize("name", ["pretrained", "pretrained_cfg", "checkpoint_path", "num_classes", "a-b", "cache_dir"])
-def test_metadata_cannot_make_it_load_something_else(tmp_path, tensors, name):
-    save_file(tensors, tmp_path / "a.safetensors", {name: "/etc/passwd"})
-    words = rf"The weights file's metadata set '{name}'\. .* Use a weights file from a source that you trust"
-    with pytest.raises(ModelError, match=words):
-        load(tmp_path / "a.safetensors")
-
-
-@pytest.mark.parametrize(
-    ("name", "options", "words"),
-    [
-        (NETWORK, (("checkpoint_path", "/etc/passwd"),), "metadata set 'checkpoint_path'"),
-        (NETWORK, (("pretrained", True),), "metadata set 'pretrained'"),
-        ("hf-hub:someone/something", (), "No model named 'hf-hub:someone/something'"),
-        ("local-dir:/etc", (), "No model named 'local-dir:/etc'"),
+        ("cnn", 0, 160),
+        ("cnn", 32, 32),
+        (GROWING, 48, 48),
+        (NETWORK, 0, 160),
+        ("test_vit", 64, 64),
+        (WIDER, 0, 224),
+        ("mobilenetv2_010", 64, 64),
     ],
 )
-def test_a_bundle_cannot_make_it_load_something_else(weights, name, options, words):
-    known = {"architecture": Architecture(name, options, 64), "mean": (0.5,) * 3, "std": (0.5,) * 3}
-    with pytest.raises(ModelError, match=words):
-        load(weights / f"{NETWORK}.safetensors", **known)
+def test_a_network_without_head_gives_features(model, size, used):
+    architecture = describe_network(model, size=size)
+    assert architecture == Architecture(model, (), used)
+    network = create_backbone(architecture).eval()
+    with torch.inference_mode():
+        features = network(torch.rand(2, 3, used, used))
+        assert features.shape[0] == 2 and features.ndim == 2
+        hidden = create_backbone(Architecture(model, (("hidden", 5),), used)).eval()
+        assert hidden(torch.rand(2, 3, used, used)).shape == (2, 5)
+    assert hidden.state_dict().keys() > {f"trunk.{name}" for name in network.state_dict()}
 
 
-def test_metadata_that_no_network_takes_are_refused(tmp_path, tensors):
-    save_file(tensors, tmp_path / "a.safetensors", {"wheels": "4"})
-    with pytest.raises(ModelError, match=r"The network 'test_efficientnet' cannot be built with \{'wheels': 4\}"):
-        load(tmp_path / "a.safetensors")
+@pytest.mark.parametrize(("name", "size"), [(name, size) for name in PLAIN_NETWORKS for size in (46, 64)])
+def test_plain_networks_are_good_for_their_usual_sizes(name, size):
+    assert create_backbone(describe_network(name, size=size))(torch.rand(1, 3, size, size)).shape == (1, 128)
+    check_network(name, size)
 
 
-@pytest.mark.parametrize("bad", [{"size": "big"}, {"mean": "1,2"}, {"mean": "a,b,c"}], ids=str)
-def test_odd_facts_in_metadata_are_refused(tmp_path, tensors, bad):
-    save_file(tensors, tmp_path / "a.safetensors", bad)
-    with pytest.raises(ModelError, match=rf"The weights file's metadata set '{next(iter(bad))}' to '.*'"):
-        load(tmp_path / "a.safetensors")
+def test_the_growing_network_has_more_and_more_filters_and_dropout_between():
+    network = create_backbone(describe_network(GROWING, size=64))
+    kinds = {torch.nn.Conv2d: "conv", torch.nn.Dropout: "dropout", torch.nn.MaxPool2d: "pool", torch.nn.ReLU: "relu"}
+    assert [kinds[type(layer)] for layer in network.blocks] == ["conv", "pool", "relu", "dropout"] * 4
+    filters = [layer.out_channels for layer in network.blocks if isinstance(layer, torch.nn.Conv2d)]
+    assert filters == sorted(set(filters)) == [32, 64, 128, 256]
+    assert {layer.p for layer in network.blocks if isinstance(layer, torch.nn.Dropout)} == {0.1}
+
+
+def test_global_max_pooling_takes_the_largest_value_of_all_places():
+    network = create_backbone(describe_network(NETWORK, size=64, pool="max")).eval()
+    x = torch.rand(2, 3, 64, 64)
+    with torch.inference_mode():
+        torch.testing.assert_close(network(x), network.forward_features(x).amax((2, 3)))
+    assert describe_network(NETWORK, pool="max").options == (("global_pool", "max"),)
+
+
+@pytest.mark.parametrize(("width", "numbers", "trained"), [(130, 3_766_048, 3_721_792), (100, 2_257_984, 2_223_872)])
+def test_mobilenetv2_has_as_many_numbers_as_that_of_keras(width, numbers, trained):
+    # Keras 3.15, MobileNetV2(alpha=1.3, include_top=False): count_params() and the trainable ones among them.
+    network = create_backbone(describe_network(f"mobilenetv2_{width:03d}"))
+    assert count(network) == numbers
+    assert sum(parameter.numel() for parameter in network.parameters()) == trained
+
+
+def test_a_width_that_timm_lacks_takes_the_same_input_as_the_others():
+    assert pretrained_facts(WIDER) == pretrained_facts("mobilenetv2_100")
+    assert pretrained_facts(WIDER)["size"] == 224
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "dimension"), [("inception_v3", 2048), ("tf_efficientnetv2_b2", 1408)])
+def test_the_large_networks_of_the_seeds_can_be_trained_from_nothing(model, dimension):
+    check_network(model, 224)
+    network = create_backbone(describe_network(model, size=224)).eval()
+    with torch.inference_mode():
+        assert network(torch.rand(1, 3, 224, 224)).shape == (1, dimension)
 
 
 @pytest.mark.parametrize(
@@ -210,19 +126,21 @@ def test_odd_facts_in_metadata_are_refused(tmp_path, tensors, bad):
     [
         ("resnet5O", r"No model named 'resnet5O'\. Did you mean 'resnet50'"),
         ("test_vit.r161_in1k", r"No model named 'test_vit.r161_in1k'\. Did you mean 'test_vit.r160_in1k'"),
+        ("mobilenetv2_301", r"No model named 'mobilenetv2_301'\. Did you mean 'mobilenetv2_"),
+        ("mobilenetv2_130.in1k", r"No model named 'mobilenetv2_130.in1k'\. Did you mean 'mobilenetv2_"),
         ("Q" * 30, r"No model named 'Q+'\. A name that timm knows, or 'cnn'\. List them: telltale models"),
     ],
 )
 def test_a_wrong_name_is_answered_by_the_nearest_ones(name, words):
-    with pytest.raises(ModelError, match=words):
+    for use in (lambda: load_pretrained(Request(name)), lambda: describe_network(name), lambda: check_network(name, 0)):
+        with pytest.raises(ModelError, match=words):
+            use()
+
+
+@pytest.mark.parametrize("name", [*PLAIN_NETWORKS, WIDER])
+def test_some_networks_have_no_pretrained_weights(name):
+    with pytest.raises(ModelError, match=rf"The network '{name}' has no pretrained weights\. .* Use --fit scratch"):
         load_pretrained(Request(name))
-    with pytest.raises(ModelError, match=words):
-        create_network(name, 2, 32)
-
-
-def test_the_plain_network_has_no_pretrained_weights():
-    with pytest.raises(ModelError, match=r"The network 'cnn' has no pretrained weights\. .* Use --fit scratch"):
-        load_pretrained(Request("cnn"))
 
 
 def test_without_weights_there_are_three_ways_out():
@@ -231,44 +149,47 @@ def test_without_weights_there_are_three_ways_out():
         load_pretrained(Request("test_vit"))
 
 
-def test_a_bundles_backbone_is_read_by_prefix(tmp_path, tensors):
-    file = tmp_path / "model.safetensors"
-    save_file({f"backbone.{name}": value for name, value in tensors.items()} | {"head.bias": torch.zeros(2)}, file)
-    assert read_weights(file, "backbone.")[0].keys() == tensors.keys()
-    architecture = Architecture(NETWORK, (("bn_eps", 0.01),), 96)
-    known = {"prefix": "backbone.", "architecture": architecture, "mean": (0.1,) * 3, "std": (0.2,) * 3}
-    network, built, mean, std = load(file, **known)
-    assert same(network, tensors)
-    assert (built, mean, std) == (architecture, (0.1,) * 3, (0.2,) * 3)
-
-
 @pytest.mark.parametrize(
-    ("model", "size", "used"), [("cnn", 0, 160), ("cnn", 32, 32), (NETWORK, 0, 160), ("test_vit", 64, 64)]
+    ("model", "size", "pool", "words"),
+    [
+        ("cnn", 160, "max", r"The network 'cnn' does not pool\. A network of timm where pool is given"),
+        ("cait_xxs24_224", 0, "max", r"The network 'cait_.*' cannot pool with 'max' \(.+\)\. .* Leave pool out"),
+        (NETWORK, 64, "median", r"The network 'test_efficientnet' cannot pool with 'median'"),
+        ("cnn", 21, "", r"21 pixels are too few for 3 convolutions with pooling"),
+        (GROWING, 45, "", r"45 pixels are too few for 4 convolutions .* At least 46 pixels"),
+        (
+            "test_vit",
+            8,
+            "",
+            r"The network 'test_vit' makes no features of pictures of 8 pixels \(.+\)\. A network that",
+        ),
+    ],
 )
-def test_a_whole_network_and_its_backbone(model, size, used):
-    network, architecture = create_network(model, 5, size)
-    assert architecture == Architecture(model, (), used)
-    x = torch.rand(2, 3, used, used)
-    network.eval()
-    assert network(x).shape == (2, 5)
-    head = take_head(network, model)
-    backbone = create_backbone(architecture).eval()
-    wanted = backbone.state_dict()
-    backbone.load_state_dict({name: value for name, value in network.state_dict().items() if name in wanted})
-    with torch.inference_mode():
-        torch.testing.assert_close(head(backbone(x)), network(x))
+def test_what_cannot_be_trained_is_said_before_the_training(model, size, pool, words):
+    with pytest.raises(ModelError, match=words):
+        check_network(model, size, pool=pool)
 
 
-def test_a_network_without_a_linear_head_is_refused():
-    network, _ = create_network(NETWORK, 0, 64)
-    with pytest.raises(ModelError, match=r"The network 'test_efficientnet' does not end in one linear layer"):
-        take_head(network, NETWORK)
+def test_a_pool_that_the_network_lacks_is_said_before_weights_are_fetched():
+    with pytest.raises(ModelError, match=r"The network 'cait_xxs24_224' cannot pool with 'max'"):
+        load_pretrained(Request("cait_xxs24_224", pool="max"))
 
 
-def test_weights_of_a_transformer_fit_another_size(tmp_path):
-    network, _ = create_network("test_vit", 0, 160)
-    save_file(network.state_dict(), tmp_path / "a.safetensors")
-    resized, architecture, _, _ = load_pretrained(Request("test_vit", str(tmp_path / "a.safetensors"), 96))
-    assert architecture.size == 96
-    assert resized.pos_embed.shape[1] < network.pos_embed.shape[1]
-    assert resized.eval()(torch.rand(1, 3, 96, 96)).shape == (1, 64)
+@pytest.mark.slow
+def test_a_network_that_gives_no_row_per_picture_is_refused():
+    words = (
+        r"The network 'qwen3_vit_88m_enc' makes no features of pictures of 64 pixels \(its values are of shape \(1, "
+    )
+    with pytest.raises(ModelError, match=words):
+        check_network("qwen3_vit_88m_enc", 64)
+
+
+@pytest.mark.parametrize("hidden", [0, -1, 65_537, 10**12, True, 2.0, "5"])
+def test_a_bundle_cannot_ask_for_an_odd_dense_layer(hidden):
+    with pytest.raises(ModelError, match=r"The dense layer is to have .* outputs\. A whole number from 1 to 65536\."):
+        create_backbone(Architecture("cnn", (("hidden", hidden),), 24))
+
+
+def test_options_that_a_plain_network_lacks_are_refused():
+    with pytest.raises(ModelError, match=r"The network 'cnn' cannot be built with \{'wheels': 4\} \(a plain network"):
+        create_backbone(Architecture("cnn", (("wheels", 4),), 24))

@@ -28,7 +28,10 @@ Scalar = str | int | float | bool
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """How to build a network without its head: name as in timm (or `cnn`), constructor options, input size."""
+    """How to build a network without its head: name, constructor options, input size.
+
+    The name is timm's, or that of a plain network; the option `hidden` is the width of a dense layer behind it.
+    """
 
     name: str
     options: tuple[tuple[str, Scalar], ...]
@@ -88,7 +91,8 @@ class Request:
     """What is to be converted: a network by name, with the weights of a file or (empty) of the hub.
 
     `prefix` is stripped from the names in the file (a bundle keeps its backbone under `backbone.`). `architecture`,
-    `mean` and `std` are given where they are known already; else the network and its weights say them.
+    `mean` and `std` are given where they are known already; else the network and its weights say them. `pool` is
+    another global pooling than the network's own: `avg` or `max`.
     """
 
     model: str
@@ -98,6 +102,7 @@ class Request:
     architecture: Architecture | None = None
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
+    pool: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -109,6 +114,7 @@ class Request:
             "architecture": self.architecture.to_dict() if self.architecture else None,
             "mean": self.mean,
             "std": self.std,
+            "pool": self.pool,
         }
 
     @classmethod
@@ -116,7 +122,7 @@ class Request:
         """What `to_dict` gave."""
         built = Architecture.from_dict(values["architecture"]) if values["architecture"] else None
         mean, std = (tuple(values[name]) if values[name] else None for name in ("mean", "std"))
-        texts = {name: values[name] for name in ("model", "weights", "size", "prefix")}
+        texts = {name: values[name] for name in ("model", "weights", "size", "prefix", "pool")}
         return cls(architecture=built, mean=mean, std=std, **texts)
 
 
@@ -126,7 +132,7 @@ def find_weights(model: str, weights: str = "") -> str:
         if not Path(weights).is_file():
             raise ModelError(
                 f"There is no weights file {weights!r}.",
-                expected="A .safetensors or .pth file.",
+                expected="A .safetensors or .pth file, or an .h5 file of Keras' MobileNetV2.",
                 do="Check the path after --weights.",
             )
         return str(Path(weights).resolve())
@@ -252,9 +258,9 @@ def _last_line(output: bytes) -> str:
     return lines[-1] if lines else ""
 
 
-def request_backbone(model: str, *, weights: str = "", size: int = 0) -> PendingBackbone:
-    """The backbone `model` with pretrained weights, at once where it was converted before."""
-    return PendingBackbone(Request(model, find_weights(model, weights), size))
+def request_backbone(model: str, *, weights: str = "", size: int = 0, pool: str = "") -> PendingBackbone:
+    """The backbone `model` with pretrained weights and that global pooling, at once where it was converted before."""
+    return PendingBackbone(Request(model, find_weights(model, weights), size, pool=pool))
 
 
 def with_weights(backbone: Backbone, weights: Path, prefix: str) -> tuple[Backbone, bool]:

@@ -12,7 +12,7 @@ import io
 import os
 import secrets
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,7 +34,7 @@ from telltale.files import (
     write_json,
     write_manifest,
 )
-from telltale.model.backbone import Backbone, with_weights
+from telltale.model.backbone import Backbone, Request, with_weights
 from telltale.model.classifier import Classifier
 from telltale.model.features import Extractor
 from telltale.model.head import Head
@@ -99,8 +99,7 @@ def load(path: str | Path, *, device: str = "auto") -> Classifier:
     from safetensors import SafetensorError, safe_open
 
     folder = find_bundle(path)
-    verify_manifest(folder)
-    content = read_json(folder / "classifier.json", "classifier", FORMAT_VERSION)
+    content = _read_description(folder)
     try:
         with safe_open(folder / "model.safetensors", framework="numpy") as file:
             weight, bias = file.get_tensor("head.weight"), file.get_tensor("head.bias")
@@ -110,11 +109,7 @@ def load(path: str | Path, *, device: str = "auto") -> Classifier:
         head = Head(weight, bias, float(content["temperature"]))
         classes, facts = tuple(content["classes"]), content["facts"]
     except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
-        raise BundleError(
-            f"{str(folder / 'classifier.json')!r} lacks something or says what cannot be ({error}).",
-            expected="A bundle as Telltale wrote it.",
-            do="Copy it again from where it is whole, or train again.",
-        ) from error
+        raise _incomplete(folder, error) from error
     backbone, is_new = with_weights(described, folder / "model.safetensors", "backbone.")
     extractor = Extractor(backbone, preprocess, precision, choose_device(device))
     manifest = Manifest.load(folder / TRAINING) if (folder / TRAINING).is_file() else None
@@ -122,6 +117,50 @@ def load(path: str | Path, *, device: str = "auto") -> Classifier:
     if is_new:
         _check_golden(classifier, folder)
     return classifier
+
+
+@dataclass(frozen=True)
+class BundleStart:
+    """What a new training takes from a bundle: the network's name, how pictures come in, and how to get its weights."""
+
+    model: str
+    preprocess: Preprocess
+    request: Request
+
+
+def read_start(path: str | Path, *, size: int = 0) -> BundleStart:
+    """The backbone in a bundle or run folder as something to learn from further; `size`: another input size."""
+    folder = find_bundle(path)
+    content = _read_description(folder)
+    try:
+        described = Backbone.from_dict(content["backbone"], folder)
+        preprocess = Preprocess.from_dict(content["preprocess"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise _incomplete(folder, error) from error
+    architecture = replace(described.architecture, size=size or described.architecture.size)
+    request = Request(
+        architecture.name,
+        str(folder / "model.safetensors"),
+        architecture.size,
+        "backbone.",
+        architecture,
+        mean=described.mean,
+        std=described.std,
+    )
+    return BundleStart(architecture.name, preprocess, request)
+
+
+def _read_description(folder: Path) -> dict[str, Any]:
+    verify_manifest(folder)
+    return read_json(folder / "classifier.json", "classifier", FORMAT_VERSION)
+
+
+def _incomplete(folder: Path, error: Exception) -> BundleError:
+    return BundleError(
+        f"{str(folder / 'classifier.json')!r} lacks something or says what cannot be ({error}).",
+        expected="A bundle as Telltale wrote it.",
+        do="Copy it again from where it is whole, or train again.",
+    )
 
 
 def find_bundle(path: str | Path) -> Path:

@@ -1,4 +1,4 @@
-"""`PlainCNN`: the small network of the seeds, which trains from nothing."""
+"""`PlainCNN`: the small networks of the seeds, which train from nothing, without their head."""
 
 import torch
 from torch import nn
@@ -7,23 +7,17 @@ from telltale.errors import ModelError
 
 
 class PlainCNN(nn.Module):
-    """For each of `filters`: 3x3 convolution without padding, ReLU, 2x2 max pool; then a dense layer and the head.
+    """For each of `filters`: 3x3 convolution without padding, ReLU, 2x2 max pool, dropout; then a dense layer.
 
-    In: float `[n, 3, size, size]`, normalised. Out: `[n, outputs]` logits, or the features where `outputs` is 0.
-    With one output at 160 pixels it has the seeds' number of parameters:
+    In: float `[n, 3, size, size]`, normalised. Out: `[n, hidden]`, none below 0. Without `dropout` there are no
+    layers for it.
 
-    >>> sum(parameter.numel() for parameter in PlainCNN(1, 160).parameters())
-    1346753
+    >>> PlainCNN(32)(torch.rand(5, 3, 32, 32)).shape
+    torch.Size([5, 128])
     """
 
     def __init__(
-        self,
-        outputs: int,
-        size: int = 160,
-        *,
-        filters: tuple[int, ...] = (32, 32, 32),
-        hidden: int = 128,
-        dropout: float = 0.2,
+        self, size: int = 160, *, filters: tuple[int, ...] = (32, 32, 32), hidden: int = 128, dropout: float = 0.0
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = []
@@ -31,6 +25,7 @@ class PlainCNN(nn.Module):
         for count in filters:
             # ReLU after the pool: the same numbers and gradients with a quarter of the work.
             layers += [nn.Conv2d(channels, count, 3), nn.MaxPool2d(2), nn.ReLU()]
+            layers += [nn.Dropout(dropout)] if dropout else []
             channels, side = count, (side - 2) // 2
         if side < 1:
             raise ModelError(
@@ -39,18 +34,12 @@ class PlainCNN(nn.Module):
                 do="Give a larger --img-size.",
             )
         self.blocks = nn.Sequential(*layers)
-        self.dense = nn.Sequential(nn.Linear(channels * side * side, hidden), nn.ReLU(), nn.Dropout(dropout))
+        self.dense = nn.Sequential(nn.Linear(channels * side * side, hidden), nn.ReLU())
         self.num_features = hidden
-        self.head: nn.Module = nn.Linear(hidden, outputs) if outputs else nn.Identity()
-
-    def features(self, x: torch.Tensor) -> torch.Tensor:
-        """What the head sees: `[n, num_features]`."""
-        hidden: torch.Tensor = self.dense(self.blocks(x).flatten(1))
-        return hidden
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.head(self.features(x))
-        return logits
+        features: torch.Tensor = self.dense(self.blocks(x).flatten(1))
+        return features
 
 
 def _least(blocks: int) -> int:

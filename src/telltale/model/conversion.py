@@ -6,6 +6,7 @@ The converted network is compared with torch on random pictures; where they diff
 possible, only the weights are kept and the network runs on torch.
 """
 
+import copy
 import json
 import os
 import secrets
@@ -42,12 +43,15 @@ TOLERANCE: Final = 1e-3
 def write_backbone(
     network: "torch.nn.Module", architecture: Architecture, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Backbone:
-    """Put a network without head into the cache of engines, converted where possible; one that is there is used."""
+    """Put a network without head into the cache of engines, converted where possible; one that is there is used.
+
+    `network` may lie on any device, with weights of any precision; but for evaluation mode it stays as it is.
+    """
     import torch
     from safetensors.numpy import save
 
-    network.eval()
-    state = {name: value.detach().cpu().float().numpy() for name, value in sorted(network.state_dict().items())}
+    network = copy.deepcopy(network.eval()).cpu().float()
+    state = {name: value.detach().float().numpy() for name, value in sorted(network.state_dict().items())}
     # `ascontiguousarray` alone would turn a single number into a list of one, which fits no network.
     weights = save({name: np.ascontiguousarray(value).reshape(value.shape) for name, value in state.items()})
     weights_hash = sha256(weights).hex()

@@ -68,8 +68,8 @@ class Extractor:
                 self._open.append(open_engine(self.backbone, device=self.device, precision=self.arithmetic))
             return self._open[0]
 
-    def cache(self) -> DigestCache:
-        """The features kept so far, for exactly this extractor."""
+    def cache(self, variant: str = "") -> DigestCache:
+        """The features kept so far, for exactly this extractor; `variant` names those of changed pictures."""
         runner = "openvino" if self.device == "cpu" and self.backbone.converted else "torch"
         facts = [
             self.backbone.weights_hash,
@@ -78,6 +78,7 @@ class Extractor:
             self.arithmetic,
             [self.device, runner, version(runner)],
             [DECODER, RESIZER],
+            *([variant] if variant else []),
         ]
         key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
         schema = pa.schema([("features", pa.list_(pa.float32(), self.backbone.dimension))])
