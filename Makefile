@@ -9,7 +9,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
 # As many processes as cores; the tests of one file stay in one, because they share what is slow to make.
 PARALLEL := --numprocesses auto --dist loadfile
 # One thread each for small matrices: two processes with two threads each wait for one another most of the time.
-PYTEST := OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -q
+PYTEST := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 FILES := pyproject.toml requirements/constraints.txt
 
 .PHONY: demo test test-all lint format bench docs clean

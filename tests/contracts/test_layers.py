@@ -31,24 +31,44 @@ FORBIDDEN = [  # the right direction, still not allowed: what we deliver carries
 ]
 
 ONLY = {  # a library that one or two files know
-    "timm": {"model.zoo"},
-    "torchvision": set(),
+    "timm": {"model.mobilenetv2", "model.zoo"},
+    "torchvision": {"batches.tones"},
     "openvino": {"model.conversion", "model.engine"},
     "cv2": {"batches.preprocess", "data.fingerprint", "data.measures"},
     "datasets": {"data.hub"},
     "fsspec": {"data.remote_store"},
+    "h5py": {"model.keras_weights"},
     "matplotlib": {"delivery.gallery"},
     "typer": {"cli"},
     "rich": {"cli"},
 }
 
 TORCH_AT_TOP = {  # loaded only where a network is trained, or in a process of their own
-    "batches.loader",
+    "batches.alteration",
+    "batches.colours",
+    "batches.feed",
+    "batches.mixing",
+    "batches.resident",
+    "batches.steps",
+    "batches.textures",
+    "batches.tones",
+    "batches.turns",
+    "batches.warps",
     "model.cnn",
+    "model.cutting",
+    "model.network",
     "model.seeding",
+    "training.average",
+    "training.capacity",
     "training.checkpoint",
+    "training.frozen",
+    "training.guard",
+    "training.listener",
     "training.loop",
+    "training.loss",
     "training.optimizer",
+    "training.rate_finder",
+    "training.state",
 }
 """Everything else starts without torch, for the command line and for predictions with a converted network."""
 

@@ -13,9 +13,11 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from telltale.batches.loader import PictureBatches
+from telltale.batches.augmentation import parse_augmentation
+from telltale.batches.feed import Normalise, PictureFeed
 from telltale.batches.preprocess import Preprocess
 from telltale.data.checks import CHECKS
 from telltale.data.decoding import decode
@@ -242,11 +244,10 @@ def test_the_preview_is_what_training_does(tmp_path):
         draw_noise(tmp_path / "data" / "ab"[n % 2] / f"{n}.png", n, (50, 40))
     index, preprocess = scan(tmp_path / "data"), Preprocess(32)
     plain = [preprocess.apply(decode(index.store.read(path)).pixels) for path in index.paths]
-    both = {square.tobytes() for square in plain} | {mirror(square).tobytes() for square in plain}
-    batches = PictureBatches(index, preprocess, flip=True)
-    seen = {
-        square.tobytes() for epoch in range(12) for squares, _ in batches.epoch(epoch) for square in squares.numpy()
-    }
+    ways = np.stack([*plain, *map(mirror, plain)])
+    both = {one.numpy().tobytes() for one in Normalise(preprocess)(torch.from_numpy(ways))}
+    feed = PictureFeed(index, preprocess, augmentation=parse_augmentation(["flip"]))
+    seen = {one.numpy().tobytes() for epoch in range(1, 13) for batch in feed.epoch(epoch) for one in batch.inputs}
     assert seen == both
 
 

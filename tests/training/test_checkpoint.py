@@ -6,30 +6,38 @@ from torch import nn
 from telltale.errors import BundleError, OutputError
 from telltale.training.checkpoint import Checkpoint, Checkpoints, read_checkpoint
 
-METRICS = {"val_loss": 0.1, "lr": 1e-5}
+FACTS = {"epoch": 3, "rows": [{"val_loss": 0.1, "lr": 1e-5}], "seconds": 1 / 3}
 
 
 def test_what_is_written_is_read_again(tmp_path):
     network = nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
     checkpoints = Checkpoints(tmp_path / "run" / "weights")
-    checkpoints.write(Checkpoint(network.state_dict(), 3, METRICS), improved=True)
-    for path in (checkpoints.last, checkpoints.best):
-        found = read_checkpoint(path)
-        assert (found.epoch, found.metrics) == (3, METRICS)
-        assert torch.equal(found.state["weight"], network.weight)
+    checkpoints.write_last(Checkpoint(network.state_dict(), FACTS))
+    checkpoints.write_best(Checkpoint({"step": torch.tensor(3.0)}, {}))
+    last, best = read_checkpoint(checkpoints.last), read_checkpoint(checkpoints.best)
+    assert last.facts == FACTS
+    assert torch.equal(last.tensors["weight"], network.weight)
+    assert best.tensors["step"].shape == ()
     assert sorted(path.name for path in checkpoints.folder.iterdir()) == ["best.safetensors", "last.safetensors"]
 
 
-def test_best_stays_where_an_epoch_is_no_better(tmp_path):
+def test_parts_are_told_apart_by_their_prefix():
+    tensors = {name: torch.zeros(1) for name in ("best.a.b", "best.c", "bestial.a", "a")}
+    assert list(Checkpoint(tensors, {}).part("best")) == ["a.b", "c"]
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path):
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.write(Checkpoint({"one": torch.zeros(1)}, 1, METRICS), improved=True)
-    checkpoints.write(Checkpoint({"one": torch.ones(1)}, 2, METRICS), improved=False)
-    assert (read_checkpoint(checkpoints.best).epoch, read_checkpoint(checkpoints.last).epoch) == (1, 2)
+    for number in range(2):
+        checkpoints.write_last(Checkpoint({f"at {number}": torch.full((1,), number)}, {"epoch": number}))
+    found = read_checkpoint(checkpoints.last)
+    assert (list(found.tensors), found.facts) == (["at 1"], {"epoch": 1})
+    assert [path.name for path in tmp_path.iterdir()] == ["last.safetensors"]
 
 
 def test_tensors_that_share_memory_are_both_written(tmp_path):
     one = torch.rand(4)
-    Checkpoints(tmp_path).write(Checkpoint({"a": one, "b": one, "c": one[:2]}, 1, {}), improved=False)
+    Checkpoints(tmp_path).write_last(Checkpoint({"a": one, "b": one, "c": one[:2]}, {}))
     assert {name: len(tensor) for name, tensor in load_file(tmp_path / "last.safetensors").items()} == {
         "a": 4,
         "b": 4,
@@ -39,18 +47,19 @@ def test_tensors_that_share_memory_are_both_written(tmp_path):
 
 def test_a_damaged_or_missing_file_is_named(tmp_path):
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.write(Checkpoint({"one": torch.zeros(100)}, 1, METRICS), improved=True)
+    checkpoints.write_best(Checkpoint({"one": torch.zeros(100)}, FACTS))
     checkpoints.best.write_bytes(checkpoints.best.read_bytes()[:-7])
-    checkpoints.last.unlink()
     for path in (checkpoints.best, checkpoints.last):
         with pytest.raises(BundleError, match=rf"The checkpoint '.*{path.name}' cannot be read"):
             read_checkpoint(path)
 
 
 @pytest.mark.parametrize(
-    "facts", [None, {"kind": "checkpoint", "format_version": "2", "epoch": "1"}], ids=["foreign", "too new"]
+    "facts",
+    [None, {"kind": "checkpoint", "format_version": "1", "epoch": "1"}, {"kind": "checkpoint", "format_version": "3"}],
+    ids=["foreign", "too old", "too new"],
 )
-def test_a_foreign_or_newer_file_is_refused(tmp_path, facts):
+def test_a_file_of_another_kind_or_version_is_refused(tmp_path, facts):
     save_file({"one": torch.zeros(1)}, tmp_path / "a.safetensors", facts)
     with pytest.raises(BundleError, match="is no checkpoint that this version of Telltale knows"):
         read_checkpoint(tmp_path / "a.safetensors")

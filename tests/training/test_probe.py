@@ -4,26 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from telltale.batches.preprocess import Preprocess
-from telltale.data.index import scan
-from telltale.data.splits import split
 from telltale.model.engine import has_bf16
-from telltale.model.features import Extractor, features
+from telltale.model.features import features
 from telltale.progress import Note, silent
 from telltale.training import probe as module
 from telltale.training.probe import fit_probe
-
-SIDE = 64
-
-
-@pytest.fixture
-def splits(pictures):
-    return split(scan(pictures))
-
-
-@pytest.fixture
-def extractor(backbone) -> Extractor:
-    return Extractor(backbone, Preprocess(SIDE, "crop", backbone.mean, backbone.std), "f32")
+from telltale.training.views import Views
 
 
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
@@ -80,3 +66,26 @@ def test_few_validation_pictures_mean_f32(splits, extractor):
     found = fit_probe(splits, replace(extractor, precision="auto"), tell=silent)
     assert found.extractor.arithmetic == "f32"
     assert "precision_gate" not in found.facts
+
+
+@pytest.mark.parametrize(
+    ("terms", "helpful"), [(("brightness=0.2@1", "noise=10"), True), (("hue=180@1",), False)], ids=["light", "colours"]
+)
+def test_with_copies_the_better_of_both_heads_is_kept(splits, extractor, terms, helpful):
+    """Where colours are the classes, copies in other colours do not help."""
+    plain, told = fit_probe(splits, extractor, tell=silent), []
+    found = fit_probe(splits, extractor, views=Views(terms, 2), tell=told.append)
+    facts = found.facts["views"]
+    loss, other = facts["val_loss_with"], facts["val_loss_without"]
+    assert other == plain.losses["val_loss"]
+    assert facts["used"] == (loss < other) == helpful
+    assert found.losses["val_loss"] == min(loss, other)
+    assert (found.head.weight == plain.head.weight).all() == (not helpful)
+    words = "they are used" if helpful else "they are not used"
+    (note,) = [one.text for one in told if isinstance(one, Note)]
+    assert note == f"2 augmented copies: validation loss {loss:.4f}, without {other:.4f}; {words}."
+
+
+@pytest.mark.parametrize("views", [None, Views(("flip",), 0), Views((), 3), Views(("none",), 3)])
+def test_without_copies_that_differ_there_is_nothing_to_compare(splits, extractor, views):
+    assert "views" not in fit_probe(splits, extractor, views=views, tell=silent).facts

@@ -65,6 +65,19 @@ def test_every_epoch_becomes_a_row():
     assert [path.name for path in run.folder.iterdir()] == ["results.csv"]
 
 
+def test_rows_are_replaced_as_a_whole():
+    run = create_run("pets")
+    rows = [dict.fromkeys(COLUMNS, 0.5) | {"epoch": epoch} for epoch in range(4)]
+    run.rewrite(rows)
+    assert run.history == rows
+    run.rewrite(rows[:2])
+    run.record(rows[3])
+    assert [row["epoch"] for row in run.history] == [0, 1, 3]
+    run.rewrite([])
+    assert run.history == []
+    assert (run.folder / "results.csv").read_text() == "epoch,train_loss,val_loss,val_accuracy,lr\n"
+
+
 def test_a_run_is_opened_again():
     run = create_run("pets")
     with pytest.raises(BundleError, match=r"'runs/pets' is not a run folder\. A folder with recipe.toml"):

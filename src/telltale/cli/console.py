@@ -1,5 +1,8 @@
 """What a person sees: progress, notes, tables, and errors as three short lines."""
 
+import contextlib
+import shlex
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
-from telltale.errors import UserError
+from telltale.errors import Interrupted, UserError
 from telltale.progress import Advance, Note, Tell
 
 if TYPE_CHECKING:
@@ -29,15 +32,21 @@ def say(text: str = "") -> None:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """Turn an error that the user can mend into three lines and its exit code; Ctrl-C into exit code 75."""
+    """Turn an error that the user can mend into three lines and its exit code; Ctrl-C and SIGTERM into exit code 75."""
+    with contextlib.suppress(ValueError):  # not in the main thread
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except UserError as error:
         say(f"error: {error.given}\n  expected: {error.expected}\n  do: {error.do}")
         raise typer.Exit(error.exit_code) from error
+    except Interrupted as error:
+        say(f"\n{error.text}")
+        say(f"next: telltale train --resume {shlex.quote(error.run)}   (as if it had not been stopped)")
+        raise typer.Exit(INTERRUPTED) from error
     except KeyboardInterrupt as error:
         say("\nInterrupted. What was seen of the pictures and their features are kept: the same command goes on from")
-        say("there. A training from scratch starts over; its weights so far stay in its run folder.")
+        say("there.")
         raise typer.Exit(INTERRUPTED) from error
     except BrokenPipeError as error:
         # The reader of our output (head, a pager) has gone: nothing to say, and nobody to say it to.

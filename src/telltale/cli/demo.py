@@ -6,7 +6,7 @@ from typing import Annotated
 
 from typer import Option
 
-from telltale.cli.console import explained, progress, say
+from telltale.cli.console import explained, progress
 from telltale.progress import Note
 
 
@@ -29,6 +29,4 @@ def demo(
             inspection = inspect_source(samples.folder, tell=tell)
             tell(Note(f"Looked at first: {inspection.verdict} More in {inspection.report}."))
             training = train(samples.folder, Recipe(model="cnn", img_size=48, seed=seed), output=output, tell=tell)
-        print_training(training, json_)
-        if not json_:
-            say("next: telltale train YOUR_FOLDER   (one folder of pictures per class)")
+        print_training(training, json_, following="telltale train YOUR_FOLDER   (one folder of pictures per class)")

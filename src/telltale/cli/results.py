@@ -1,6 +1,8 @@
 """How results look in a terminal and as JSON."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
@@ -9,11 +11,13 @@ from telltale.cli.console import say
 
 if TYPE_CHECKING:
     from telltale.delivery.outcome import Training
+    from telltale.delivery.rate_search import RateSearch
+    from telltale.delivery.resume_proof import ResumeProof
     from telltale.evaluation.evaluation import Evaluation
 
 
-def print_training(training: "Training", as_json: bool) -> None:
-    """The outcome of a training: JSON on standard output, or words and a table."""
+def print_training(training: "Training", as_json: bool, *, following: str) -> None:
+    """The outcome of a training: JSON on standard output, or words, a table and the command that comes next."""
     run, validation = training.run, training.validation
     if as_json:
         content = {
@@ -33,6 +37,49 @@ def print_training(training: "Training", as_json: bool) -> None:
     accuracy = validation.metrics["accuracy"]
     say(f"validation accuracy {accuracy} on {validation.images:,} pictures, which chose the settings")
     say(f"done in {training.seconds:.1f} s: {run}  (report: {run.folder / 'report.html'})")
+    say(f"next: {following}")
+
+
+def print_rate(search: "RateSearch", following: str, as_json: bool) -> None:
+    """The rate that a search found: JSON on standard output, or words; `following` is the command to train with it."""
+    curve, picture = search.curve, search.folder / "lr_finder.png"
+    if as_json:
+        content = {"lr": curve.best, "folder": str(search.folder), "seconds": round(search.seconds, 3)}
+        typer.echo(json.dumps(content | {"curve": curve.rows}, indent=2, ensure_ascii=False))
+        return
+    say()
+    why = f"a tenth of the largest of {len(curve.rates)} rates before the loss is worse than at the start"
+    typer.echo(f"Train with a learning rate of {curve.best:g}: {why}.")
+    say(f"done in {search.seconds:.1f} s: {search.folder}  (curve: {picture})")
+    say(f"next: {following}")
+
+
+def print_proof(proof: "ResumeProof", as_json: bool) -> None:
+    """What came of a proof: JSON on standard output, or words; exit code 1 where the two trainings differ."""
+    if as_json:
+        typer.echo(json.dumps({"equal": proof.equal, **asdict(proof)}, indent=2, ensure_ascii=False))
+    else:
+        say()
+        killed = f"killed after {_list(proof.kills)} of {proof.steps} steps and resumed"
+        verdict = "Equal, bit for bit" if proof.equal else "Not equal"
+        typer.echo(f"{verdict}: a training left alone and one {killed}.")
+        if proof.compared:
+            typer.echo(f"The same in both: {_list(proof.compared)}.")
+        if not proof.equal:
+            typer.echo(f"The first difference: {proof.difference}.")
+        say(f"done in {proof.seconds:.1f} s; nothing was left behind")
+    if not proof.equal:
+        raise typer.Exit(1)
+
+
+def _list(things: Sequence[object]) -> str:
+    """Things in a row.
+
+    >>> _list((7, 12)), _list(("a", "b", "c"))
+    ('7 and 12', 'a, b and c')
+    """
+    words = [str(one) for one in things]
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def print_evaluation(evaluation: "Evaluation", as_json: bool) -> None:

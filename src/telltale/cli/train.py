@@ -1,49 +1,80 @@
 """`telltale train`."""
 
-from collections.abc import Iterator, Mapping
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Any, Final
 
-from typer import Argument, Option
+from typer import Argument, Context, Option
 
-from telltale.cli.console import explained, progress, say
+from telltale.cli.console import explained, progress
+from telltale.cli.results import print_proof, print_rate, print_training
+from telltale.cli.settings import change, check_together, choose, find_idle, read_base, repeat
 from telltale.progress import Note
 
-if TYPE_CHECKING:
-    from telltale.training.recipe import Recipe
-
-SCRATCH_ONLY: Final = ("epochs", "batch_size", "lr", "patience")
-"""Flags that a probe has no use for."""
+NOT_REPEATED: Final = ("find_lr", "lr", "output", "json_")
+"""Flags of a search for the learning rate that are not those of the training that follows."""
 
 
 def train(
+    context: Context,
     data: Annotated[
         str,
         Argument(
             metavar="DATA",
-            help="Folder, table (.csv .tsv .jsonl .parquet), archive (.zip .tar .tar.gz), or URL of one.",
+            help="Folder, table (.csv .tsv .jsonl .parquet), archive (.zip .tar .tar.gz), or URL of one. "
+            "Not needed with --resume.",
         ),
-    ],
+    ] = "",
     model: Annotated[
         str | None, Option(help="Network: a name of `telltale models`, or cnn. [default: mobilenetv2_100]")
     ] = None,
     fit: Annotated[
         str | None,
-        Option(help="probe: frozen network, new head. scratch: random weights. [default: probe; scratch for cnn]"),
+        Option(
+            help="probe: frozen network, new head. finetune: then the layers too, with smaller rates. "
+            "scratch: random weights. [default: probe; scratch for cnn]"
+        ),
+    ] = None,
+    quality: Annotated[
+        str | None, Option(help="fast, balanced or best: choose network, input size, fit and augmentation for me.")
     ] = None,
     weights: Annotated[
         str | None, Option(help="Pretrained weights, .safetensors or .pth. [default: TELLTALE_WEIGHTS, then the hub]")
     ] = None,
     output: Annotated[Path | None, Option(help="Run folder. [default: runs/NAME]")] = None,
-    recipe: Annotated[Path | None, Option(help="Settings from a recipe.toml; flags come after it.")] = None,
-    epochs: Annotated[int | None, Option(help="Scratch: passes over the training pictures, at most.")] = None,
-    batch_size: Annotated[int | None, Option("-b", "--batch-size", help="Scratch: pictures per step.")] = None,
+    recipe: Annotated[
+        str | None,
+        Option(help="Settings by name (telltale models --recipes) or from a recipe.toml; flags come after them."),
+    ] = None,
+    resume: Annotated[
+        Path | None, Option(help="Go on in this run folder as if it had not been stopped, or extend it (--epochs).")
+    ] = None,
+    from_: Annotated[
+        str | None,
+        Option("--from", metavar="RUN", help="A new training from the weights of a run or bundle; classes may differ."),
+    ] = None,
+    epochs: Annotated[
+        int | None, Option(help="Passes over the training pictures, at most. [default: finetune 8, scratch 30]")
+    ] = None,
+    time: Annotated[str | None, Option(help="Time for the whole training, such as 90s, 10m or 1.5h.")] = None,
+    batch_size: Annotated[
+        int | None, Option("-b", "--batch-size", help="Pictures per batch; 0: found by itself. [default: 32]")
+    ] = None,
     img_size: Annotated[
         int | None, Option(help="Height and width of the input. [default: what the network was made for]")
     ] = None,
-    lr: Annotated[float | None, Option(help="Scratch: largest learning rate.")] = None,
+    lr: Annotated[float | None, Option(help="Largest learning rate. [default: finetune 0.0005, scratch 0.001]")] = None,
+    find_lr: Annotated[
+        bool, Option("--find-lr", help="Only look for a good learning rate: its curve, and the next command.")
+    ] = False,
     patience: Annotated[
-        int | None, Option(help="Scratch: stop after so many epochs without improvement; 0: never.")
+        int | None, Option(help="Stop after so many epochs without improvement; 0: never. [default: 12]")
+    ] = None,
+    freeze: Annotated[
+        float | None, Option(help="Finetune: share of the backbone's layers that stay as they are, 0 to 1.")
+    ] = None,
+    augment: Annotated[
+        str | None, Option(help="Random changes of training pictures: presets or terms such as flip,rotation=20.")
     ] = None,
     seed: Annotated[int | None, Option(help="Seed of split, weights and order. [default: 0]")] = None,
     val_split: Annotated[
@@ -70,6 +101,9 @@ def train(
     set_: Annotated[
         list[str] | None, Option("--set", metavar="NAME=VALUE", help="Any other setting of the recipe.")
     ] = None,
+    prove_resume: Annotated[
+        bool, Option("--prove-resume", help="Only check, on your data, that a killed training goes on bit for bit.")
+    ] = False,
     json_: Annotated[bool, Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
     """Train a classifier and say how good it is on pictures it has never seen.
@@ -78,50 +112,44 @@ def train(
     (model.telltale), the settings, the split, evaluation.json and report.html.
     """
     flags = {
-        "model": model, "fit": fit, "weights": weights, "epochs": epochs, "batch_size": batch_size,
-        "img_size": img_size, "lr": lr, "patience": patience, "seed": seed, "val_split": val_split,
-        "test_split": test_split, "folds": folds, "fix_leaks": fix_leaks, "labels_fix": labels_fix,
+        "model": model, "fit": fit, "weights": weights, "start_from": from_, "epochs": epochs, "time": time,
+        "batch_size": batch_size, "img_size": img_size, "lr": lr, "patience": patience, "freeze": freeze,
+        "augment": None if augment is None else tuple(term.strip() for term in augment.split(",")), "seed": seed,
+        "val_split": val_split, "test_split": test_split, "folds": folds, "fix_leaks": fix_leaks,
+        "labels_fix": labels_fix,
     }  # fmt: skip
+    others = {
+        "--find-lr": find_lr, "--prove-resume": prove_resume, "--recipe": recipe, "--quality": quality,
+        "--from": from_, "--output": output, "--image-col": image_col, "--label-col": label_col,
+        "--split-col": split_col, "--group-col": group_col,
+    }  # fmt: skip
+    job = "find-lr" if find_lr else "prove-resume" if prove_resume else "train"
+    given = {name for name, value in {**flags, "output": output}.items() if value is not None}
     with explained():
-        from telltale.cli.results import print_training
+        check_together(data, resume, others)
         from telltale.data.source import Columns
-        from telltale.delivery.pipeline import train as train_on
+        from telltale.delivery import pipeline, rate_search, resume_proof
 
-        settings = read_recipe(recipe, flags, set_ or [])
         columns = Columns(image=image_col, label=label_col, split=split_col, group=group_col)
         with progress() as tell:
-            for names, why in _without_effect(settings):
-                for name in (name for name in names if flags[name] is not None):
-                    tell(Note(f"--{name.replace('_', '-')} has no effect {why}.", warning=True))
-            training = train_on(data, settings, columns=columns, output=output, device=device, tell=tell)
-        print_training(training, json_)
-        if not json_:
-            say(f"next: telltale predict {training.run} PHOTO.jpg")
-
-
-def _without_effect(settings: "Recipe") -> Iterator[tuple[tuple[str, ...], str]]:
-    """Flags that this recipe has no use for, and why."""
-    if settings.how == "probe":
-        yield SCRATCH_ONLY, "on a probe: it is for --fit scratch"
-    if settings.folds:
-        yield ("test_split", "fix_leaks"), "on a cross-validation: the source's own split does not count"
-
-
-def read_recipe(path: Path | None, flags: Mapping[str, object], settings: list[str]) -> "Recipe":
-    """The recipe of a file (or the default one) with flags and `--set` texts put over it."""
-    from dataclasses import replace
-
-    from telltale.errors import RecipeError
-    from telltale.training.recipe import Recipe
-
-    pairs = {}
-    for text in settings:
-        name, sign, value = text.partition("=")
-        if not sign:
-            raise RecipeError(
-                f"--set {text!r} has no '='.", expected="--set NAME=VALUE.", do="Write for example --set flip=no."
-            )
-        pairs[name.strip()] = value.strip()
-    base = Recipe.load(path) if path else Recipe()
-    given = {name: value for name, value in flags.items() if value is not None}
-    return replace(base, **given).with_settings(pairs)  # type: ignore[arg-type]
+            base = read_base(recipe, resume)
+            if quality is not None:
+                base = choose(quality, data, columns, device=device, tell=tell)
+            settings = change(base, flags, set_ or [])
+            for name, why in find_idle(settings, given, job):
+                tell(Note(f"--{name.replace('_', '-')} has no effect {why}.", warning=True))
+            about: dict[str, Any] = {"columns": columns, "device": device, "tell": tell}
+            if resume is not None:
+                done = pipeline.resume(resume, source=data, recipe=settings, device=device, tell=tell)
+            elif find_lr:
+                found = rate_search.search_rate(data, settings, output=output, **about)
+            elif prove_resume:
+                proof = resume_proof.prove_resume(data, settings, **about)
+            else:
+                done = pipeline.train(data, settings, output=output, **about)
+        if find_lr:
+            print_rate(found, repeat(context, without=NOT_REPEATED, also=["--lr", f"{found.curve.best:g}"]), json_)
+        elif prove_resume:
+            print_proof(proof, json_)
+        else:
+            print_training(done, json_, following=f"telltale predict {shlex.quote(str(done.run))} PHOTO.jpg")

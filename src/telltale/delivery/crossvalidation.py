@@ -13,6 +13,7 @@ from telltale.delivery.outcome import Tools, Training, train_once
 from telltale.evaluation.evaluation import Evaluation, Seen, score
 from telltale.files import write_atomic
 from telltale.progress import Note
+from telltale.training.fitting import PREVIEW
 from telltale.training.recipe import Recipe
 from telltale.training.run import Run, create_run
 
@@ -32,7 +33,9 @@ def cross_validate(index: Index, duplicates: Duplicates, recipe: Recipe, run: Ru
     index.save(run.folder / "index.arrow")
     trainings = []
     for number, splits in enumerate(chosen, 1):
-        fold = create_run("", run.folder / f"fold-{number}")
+        place = run.folder / f"fold-{number}"
+        # A cross-validation that goes on has folds that are done, or half done.
+        fold = Run(place) if (place / "recipe.toml").is_file() else create_run("", place)
         trainings.append(train_once(splits, replace(recipe, folds=0), fold, tools))
         found = trainings[-1].test.metrics["accuracy"]
         tools.tell(
@@ -42,7 +45,8 @@ def cross_validate(index: Index, duplicates: Duplicates, recipe: Recipe, run: Ru
     tools.tell(Note(f"The classifier is that of {best.run.name}, the lowest validation loss."))
     _write_folds(run, trainings)
     best.splits.save(run.folder / "splits.arrow")
-    shutil.copytree(best.run.bundle, run.bundle)
+    shutil.copytree(best.run.bundle, run.bundle, dirs_exist_ok=True)
+    write_atomic(run.folder / PREVIEW, (best.run.folder / PREVIEW).read_bytes())
     test = _join([one.test for one in trainings], seed=recipe.seed)
     return Training(best.classifier, run, best.splits, best.validation, test)
 

@@ -201,7 +201,7 @@ def _preview(index: Index, pictures: Sequence[Shown], preprocess: Preprocess) ->
 
 
 def mirror(square: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A square mirrored from left to right, as `PictureBatches` does it with every second one."""
+    """A square mirrored from left to right, as the augmentation `flip` does it with every second one."""
     return np.ascontiguousarray(square[:, ::-1])
 
 

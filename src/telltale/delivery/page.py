@@ -58,6 +58,13 @@ def embed_thumbnail(data: bytes | None) -> str:
     return data_uri(data, "image/jpeg")
 
 
+def turn_to_jpeg(picture: bytes, *, quality: int = 85) -> bytes:
+    """A picture file as JPEG: a page of photos takes a fifth of what it takes as PNG."""
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(picture)).convert("RGB").save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
 def data_uri(data: bytes, kind: str) -> str:
     """`data` as an address that holds its own content."""
     return f"data:{kind};base64,{base64.b64encode(data).decode()}"

@@ -6,34 +6,25 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Final
 
 from telltale.data.decoding import decode
-from telltale.data.duplicates import Duplicates, add_pairs, find_duplicates, find_exact
-from telltale.data.fixes import apply_fixes
-from telltale.data.index import Index, describe_reasons, identical_pictures
+from telltale.data.index import Index, identical_pictures
 from telltale.data.source import Columns, open_source
-from telltale.data.splits import Splits, split
 from telltale.delivery.crossvalidation import cross_validate
-from telltale.delivery.first_look import prepare_network, scan_with, tell_notes
+from telltale.delivery.first_look import adopt_start, prepare_network, scan_with
 from telltale.delivery.outcome import Tools, Training, train_once
 from telltale.delivery.page import thumbnail
+from telltale.delivery.partition import divide, find_copies, tell_data, tell_splits
 from telltale.delivery.report import MOST_MISTAKES, ReportContent, write_report
+from telltale.delivery.resuming import change_recipe, check_same, load_splits, note_origin, read_origin, resolve_paths
 from telltale.device import choose_device
-from telltale.errors import ImageError
-from telltale.evaluation.evaluation import printable
+from telltale.errors import ImageError, Interrupted
 from telltale.evaluation.picture import draw_confusion
 from telltale.files import write_atomic
-from telltale.model.features import Extractor
-from telltale.model.lookalikes import find_lookalikes
-from telltale.model.zoo import check_network
 from telltale.progress import Note, Tell, silent
-from telltale.training.fitting import versions
+from telltale.training.fitting import PREVIEW, check_recipe, versions
 from telltale.training.recipe import Recipe
-from telltale.training.run import Run, create_run
-
-SHOWN_LEAKS: Final = 3
-"""Pairs of leaking pictures that are named while training; `telltale inspect` shows them all."""
+from telltale.training.run import Run, create_run, open_run
 
 
 def train(
@@ -47,38 +38,68 @@ def train(
 ) -> Training:
     """Scan, split, fit, evaluate, report: everything lies in a new run folder afterwards.
 
-    `output` is the run folder (default `runs/NAME`). The test part is scored once, at the end.
+    `output` is the run folder (default `runs/NAME`). The test part is scored once, at the end. Where Ctrl-C or SIGTERM
+    comes while a network is trained, `Interrupted` says where it stopped, and `resume` goes on from there.
     """
-    start = time.perf_counter()
-    recipe = recipe or Recipe()
+    recipe = adopt_start((recipe or Recipe()).resolved, tell)
+    columns = columns or Columns()
     device = choose_device(device)
     with prepare_network(recipe) as pending:
-        opened = open_source(source, columns or Columns(), tell=tell)
-        if recipe.labels_fix:
-            opened = apply_fixes(opened, Path(recipe.labels_fix))
-        if recipe.how == "scratch":
-            check_network(recipe.model, recipe.img_size)
-        with _new_run(opened.name, output) as run:
+        opened = open_source(source, columns, tell=tell)
+        check_recipe(recipe)
+        with _new_run(opened.name, output) as run, _resumable(run):
+            note_origin(run, source, columns, recipe)
             index, extractor = scan_with(opened, recipe, pending, device=device, tell=tell)
-            duplicates = _find_duplicates(index, recipe, extractor, tell)
-            tell_data(index, duplicates, tell)
-            if recipe.folds:
-                training = cross_validate(index, duplicates, recipe, run, Tools(device, extractor, tell))
-            else:
-                splits = split(
-                    index,
-                    seed=recipe.seed,
-                    val=recipe.val_split,
-                    test=recipe.test_split,
-                    duplicates=duplicates,
-                    fix_leaks=recipe.fix_leaks,
-                )
-                if recipe.fix_leaks and index.table.column("split").null_count == len(index):
-                    tell(Note("--fix-leaks has no effect: the source has no split of its own.", warning=True))
-                tell_splits(splits, tell)
-                training = train_once(splits, recipe, run, Tools(device, extractor, tell))
-            training = replace(training, seconds=time.perf_counter() - start)
-            save_results(training)
+            return _complete(index, recipe, run, Tools(device, extractor, tell))
+
+
+def resume(
+    run: str | Path,
+    *,
+    source: str | Path = "",
+    recipe: Recipe | None = None,
+    device: str = "auto",
+    tell: Tell = silent,
+) -> Training:
+    """Go on with the training in the folder `run` as if it had not been stopped, to the end of `train`.
+
+    `source` is where the pictures are now (default: where they were). `recipe` may ask for more epochs, other patience
+    or another time limit, so that a finished training is extended. Raises `DataError` that names the difference where
+    the pictures or labels have changed, `RecipeError` for any other setting.
+    """
+    known = open_run(run)
+    origin = read_origin(known)
+    saved = known.recipe
+    wanted = change_recipe(saved, (recipe or saved).resolved)
+    recipe = resolve_paths(wanted, origin.folder)
+    device = choose_device(device)
+    with prepare_network(recipe) as pending:
+        opened = open_source(source or origin.source, origin.columns, tell=tell)
+        if known.bundle.exists():
+            tell(Note("This run was finished before: its test part is scored once more, after further choices."))
+        with _resumable(known):
+            index, extractor = scan_with(opened, recipe, pending, device=device, tell=tell)
+            check_same(known, index)
+            if source:
+                note_origin(known, source, origin.columns, recipe)
+            return _complete(index, recipe, known, Tools(device, extractor, tell))
+
+
+def _complete(index: Index, recipe: Recipe, run: Run, tools: Tools) -> Training:
+    """From pictures that were looked at to everything in the run folder."""
+    splits = load_splits(run, index)
+    if splits is not None and not recipe.folds:
+        tell_splits(splits, tools.tell)
+        training = train_once(splits, recipe, run, tools)
+    else:
+        duplicates = find_copies(index, recipe, tools.extractor, tools.tell)
+        tell_data(index, duplicates, tools.tell)
+        if recipe.folds:
+            training = cross_validate(index, duplicates, recipe, run, tools)
+        else:
+            training = train_once(divide(index, recipe, duplicates, tools.tell), recipe, run, tools)
+    training = replace(training, seconds=time.perf_counter() - run.started)
+    save_results(training)
     return training
 
 
@@ -91,8 +112,7 @@ def _new_run(name: str, output: str | Path | None) -> Iterator[Run]:
         yield run
     except BaseException:
         # It was new or empty. Settings and splits alone are worth nothing; weights are kept.
-        learned = [run.bundle, *run.weights.glob("*"), *run.folder.glob("fold-*/model.telltale")]
-        if not any(path.exists() for path in learned):
+        if not _has_learned(run):
             shutil.rmtree(run.folder, ignore_errors=True)
             with contextlib.suppress(OSError):
                 if there:
@@ -102,45 +122,22 @@ def _new_run(name: str, output: str | Path | None) -> Iterator[Run]:
         raise
 
 
-def _find_duplicates(index: Index, recipe: Recipe, extractor: Extractor | None, tell: Tell) -> Duplicates:
-    """What is kept on one side of a split, as the recipe has it."""
-    found = find_duplicates(index, mirrored=recipe.mirrored_duplicates) if recipe.near_duplicates else find_exact(index)
-    if recipe.lookalikes and extractor is not None:
-        found = add_pairs(found, find_lookalikes(index, extractor, tell=tell))
-    return found
+@contextlib.contextmanager
+def _resumable(run: Run) -> Iterator[None]:
+    """Ctrl-C and SIGTERM, whenever they come, name the run to go on with, once something was learned in it."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        if not _has_learned(run):
+            raise
+        text = error.text if isinstance(error, Interrupted) else "Stopped; what was learned is saved."
+        raise Interrupted(text, str(run)) from error
 
 
-def tell_data(index: Index, duplicates: Duplicates, tell: Tell) -> None:
-    """Say what was found in the data."""
-    counts = [f"{count:,} {printable(name, 30)}" for name, count in index.counts.items()]
-    more = f" and {len(counts) - 10} more classes" if len(counts) > 10 else ""
-    name, share = index.majority
-    tell(Note(f"{len(index):,} pictures ({index.layout}): {', '.join(counts[:10])}{more}."))
-    tell(Note(f"Always saying {printable(name, 30)!r} would be right for {share:.1%}."))
-    tell_notes(index, tell)
-    if len(index.quarantined):
-        tell(
-            Note(
-                f"{len(index.quarantined):,} pictures cannot be used: {describe_reasons(index.quarantined)}.",
-                warning=True,
-            )
-        )
-    together = int((duplicates.near >= 0).sum())
-    if together:
-        groups = int(duplicates.near.max()) + 1
-        kept = f"{groups:,} group{'s' * (groups != 1)}, kept together"
-        tell(Note(f"{together:,} pictures are the same as others, or look the same: {kept}."))
-
-
-def tell_splits(splits: Splits, tell: Tell) -> None:
-    """Say how the data were split, and which pictures of validation and test are not new."""
-    parts = f"{len(splits.train):,} train, {len(splits.validation):,} validation, {len(splits.test):,} test"
-    tell(Note(f"Split: {parts}."))
-    for note in splits.notes:
-        tell(Note(note, warning=len(splits.leaks) > 0 and "are not new" in note))
-    for leak in splits.leaks.slice(0, SHOWN_LEAKS).to_pylist():
-        one, other = (printable(splits.index.paths[leak[name]], 60) for name in ("row", "other"))
-        tell(Note(f"  {one} {leak['kind']}: {other}", warning=True))
+def _has_learned(run: Run) -> bool:
+    return run.bundle.exists() or any(
+        any(run.folder.glob(place)) for place in ("weights/*", "fold-*/weights/*", "fold-*/model.telltale")
+    )
 
 
 def save_results(training: Training) -> None:
@@ -173,7 +170,8 @@ def _content(training: Training) -> ReportContent:
         quarantine=[(row["path"], row["error"], row["detail"]) for row in rows],
         identical=identical_pictures(index),
         class_counts={label: {part: counts[part][label] for part in parts} for label in index.classes},
-        history=training.run.history if training.run.recipe.how == "scratch" else [],
+        preview=(training.run.folder / PREVIEW).read_bytes(),
+        history=training.run.history if training.run.recipe.how != "probe" else [],
         settings=asdict(training.run.recipe),
         versions=versions(),
         thumbnails=_thumbnails(index, [mistake.path for mistake in mistakes]),

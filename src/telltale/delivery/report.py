@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from telltale.delivery.chart import HEIGHT, WIDTH, draw_lines
-from telltale.delivery.page import data_uri, embed_thumbnail, render_page, write_page
+from telltale.delivery.page import data_uri, embed_thumbnail, render_page, turn_to_jpeg, write_page
 from telltale.evaluation.evaluation import NAMES, ClassScore, Evaluation, describe
 from telltale.evaluation.metrics import Interval
 from telltale.evaluation.picture import draw_confusion
@@ -47,6 +47,8 @@ class ReportContent:
     """Pictures that could not be read: path, reason, detail."""
     identical: Sequence[Sequence[str]] = ()
     """Groups of paths with the same picture."""
+    preview: bytes = b""
+    """PNG of some training pictures as the network sees them."""
     history: Sequence[Mapping[str, Any]] = ()
     """One row per epoch, as in results.csv: `epoch`, `train_loss`, `val_loss`, `val_accuracy`, …"""
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -89,6 +91,7 @@ def render(content: ReportContent) -> str:
         "splits": _splits(content.class_counts),
         "reasons": Counter(reason for _, reason, _ in content.quarantine).most_common(),
         "listed": MOST_LISTED,
+        "preview": data_uri(turn_to_jpeg(content.preview), "image/jpeg") if content.preview else "",
         "charts": _charts(content.history),
         "chart_size": (WIDTH, HEIGHT),
         "parts": PARTS,

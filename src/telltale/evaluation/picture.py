@@ -40,15 +40,15 @@ def draw_confusion(evaluation: Evaluation) -> bytes:
     """
     confusion, classes = evaluation.confusion, len(evaluation.classes)
     cell = _cell_size(confusion)
-    face = _face("".join(evaluation.classes))
-    font = _font(int(np.clip(cell * 0.4, SMALLEST - 1, 16)), face)
+    face = choose_face("".join(evaluation.classes))
+    font = load_font(int(np.clip(cell * 0.4, SMALLEST - 1, 16)), face)
     names = [_shorten(name, font, face) for name in evaluation.classes]
     widest = max(_width(name, font) for name in names)
     upright = widest > cell - 8
     side = cell * classes
     left = _MARGIN + 28 + int(widest) + 10
     top = 118 + (int(widest) + 12 if upright else 30)
-    title_width = max(_width(text, _font(size)) for text, size in _titles(evaluation))
+    title_width = max(_width(text, load_font(size)) for text, size in _titles(evaluation))
     width = max(left + side + 130, int(title_width) + 2 * _MARGIN)
     image = Image.new("RGB", (width, top + side + _MARGIN), RAMP[0])
     draw = ImageDraw.Draw(image)
@@ -85,7 +85,7 @@ def _titles(evaluation: Evaluation) -> list[tuple[str, int]]:
 def _draw_titles(draw: ImageDraw.ImageDraw, evaluation: Evaluation) -> None:
     height = 26
     for (text, size), ink in zip(_titles(evaluation), (INK, FAINT), strict=True):
-        draw.text((_MARGIN, height), text, ink, _font(size))
+        draw.text((_MARGIN, height), text, ink, load_font(size))
         height += size + 12
 
 
@@ -116,7 +116,7 @@ def colour(shares: NDArray[np.float64]) -> NDArray[np.uint8]:
 
 def _draw_counts(draw: ImageDraw.ImageDraw, confusion: NDArray[np.int64], corner: tuple[int, int], cell: int) -> None:
     support = np.maximum(confusion.sum(axis=1), 1)
-    font = _font(int(np.clip(cell * 0.42, 11, 26)))
+    font = load_font(int(np.clip(cell * 0.42, 11, 26)))
     for row, column in np.argwhere(confusion).tolist():
         value = int(confusion[row, column])
         place = (corner[0] + (column + 0.5) * cell - 0.5, corner[1] + (row + 0.5) * cell - 0.5)
@@ -137,7 +137,7 @@ def _draw_names(
         else:
             draw.text((corner[0] + middle, corner[1] - 12), names[position], INK, font, anchor="ms")
     side = cell * len(names)
-    small = _font(14)
+    small = load_font(14)
     draw.text((corner[0] + side / 2, 112), "predicted", FAINT, small, anchor="mb")
     _draw_upright(image, "true", (_MARGIN + 6, corner[1] + side / 2 + _width("true", small) / 2), small, FAINT)
 
@@ -155,7 +155,7 @@ def _draw_upright(image: Image.Image, text: str, foot: tuple[float, float], font
 
 def _draw_scale(draw: ImageDraw.ImageDraw, corner: tuple[int, int], height: int) -> None:
     left, top = corner
-    small = _font(12)
+    small = load_font(12)
     for offset, ink in enumerate(colour(np.linspace(1, 0, height) ** 2).tolist()):
         draw.line((left, top + offset, left + 13, top + offset), tuple(ink))
     draw.rectangle((left - 1, top - 1, left + 14, top + height), outline=LINE)
@@ -177,7 +177,7 @@ def _width(text: str, font: Font) -> float:
     return float(font.getlength(text))
 
 
-def _face(letters: str) -> str:
+def choose_face(letters: str) -> str:
     """The first of `FACES` that has all the letters, or else the one that has the most."""
     wanted = {letter for letter in letters if letter.isprintable()}
     best, fewest = FACES[0], len(wanted) + 1
@@ -191,14 +191,14 @@ def _face(letters: str) -> str:
 
 
 @lru_cache(maxsize=64)
-def _font(size: int, face: str = "") -> Font:
+def load_font(size: int, face: str = "") -> Font:
     return ImageFont.truetype(face, size) if face else ImageFont.load_default(size)
 
 
 @lru_cache(maxsize=4096)
 def _has(face: str, letter: str) -> bool:
     try:
-        font = _font(16, face)
+        font = load_font(16, face)
     except OSError:  # not installed here
         return False
     return letter == " " or bytes(font.getmask(letter)) != bytes(font.getmask("\uffff"))

@@ -1,8 +1,13 @@
-"""Weights of the last and of the best epoch on disk, each file either whole or not there."""
+"""Two files in the folder `weights/` of a run, each either whole or not there.
 
+last.safetensors   everything that a training needs to go on as if it had not been stopped
+best.safetensors   the network's weights after the epoch with the least validation loss
+"""
+
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,20 +18,28 @@ from telltale.files import make_folder, write_atomic
 
 LAST: Final = "last.safetensors"
 BEST: Final = "best.safetensors"
-_VERSION: Final = 1
+_VERSION: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The state of a network after `epoch`, with what was measured then."""
+    """Tensors by name, and plain facts (JSON) about them: `epoch`, and what was measured then."""
 
-    state: dict[str, torch.Tensor]
-    epoch: int
-    metrics: dict[str, float]
+    tensors: dict[str, torch.Tensor]
+    facts: dict[str, Any]
+
+    def part(self, prefix: str) -> dict[str, torch.Tensor]:
+        """The tensors whose names start with `prefix` and a dot, without them.
+
+        >>> list(Checkpoint({"network.a": torch.zeros(1), "optimizer.a": torch.zeros(1)}, {}).part("network"))
+        ['a']
+        """
+        start = f"{prefix}."
+        return {name.removeprefix(start): value for name, value in self.tensors.items() if name.startswith(start)}
 
 
 class Checkpoints:
-    """The folder `weights/` of a run: `last.safetensors`, and `best.safetensors` of the least validation loss."""
+    """The folder `weights/` of a run."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = make_folder(folder)
@@ -39,14 +52,19 @@ class Checkpoints:
     def best(self) -> Path:
         return self.folder / BEST
 
-    def write(self, checkpoint: Checkpoint, *, improved: bool) -> None:
-        """Write `last`, and `best` too where this epoch `improved`; a reader sees the old file or the whole new one."""
-        state = {name: _plain(tensor) for name, tensor in checkpoint.state.items()}
-        facts = {"kind": "checkpoint", "format_version": str(_VERSION), "epoch": str(checkpoint.epoch)}
-        content = save(state, facts | {name: repr(value) for name, value in checkpoint.metrics.items()})
-        write_atomic(self.last, content)
-        if improved:
-            write_atomic(self.best, content)
+    def write_last(self, checkpoint: Checkpoint) -> None:
+        """Replace `last`; a reader sees the old file or the whole new one."""
+        write_atomic(self.last, _to_bytes(checkpoint))
+
+    def write_best(self, checkpoint: Checkpoint) -> None:
+        """Replace `best`, after `last` of the same epoch: until then `last` itself holds the best weights."""
+        write_atomic(self.best, _to_bytes(checkpoint))
+
+
+def _to_bytes(checkpoint: Checkpoint) -> bytes:
+    tensors = {name: _plain(tensor) for name, tensor in checkpoint.tensors.items()}
+    facts = json.dumps(checkpoint.facts)
+    return save(tensors, {"kind": "checkpoint", "format_version": str(_VERSION), "facts": facts})
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:
@@ -55,22 +73,21 @@ def _plain(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """What `Checkpoints.write` wrote; `BundleError` where it is missing, damaged, foreign or too new."""
+    """What `Checkpoints` wrote; `BundleError` where it is missing, damaged, foreign or of another version."""
     try:
         with safe_open(path, framework="pt") as file:
-            facts = dict(file.metadata() or {})
-            state = {name: file.get_tensor(name) for name in file.keys()}
+            described = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
     except (OSError, SafetensorError) as error:
         raise BundleError(
             f"The checkpoint {str(path)!r} cannot be read ({error}).",
             expected="Weights that a training of Telltale wrote.",
-            do="Check the path, or use the other one of last and best.",
+            do="Check the path, or train again.",
         ) from error
-    if facts.pop("kind", "") != "checkpoint" or int(facts.pop("format_version", "0")) > _VERSION:
+    if described.get("kind") != "checkpoint" or described.get("format_version") != str(_VERSION):
         raise BundleError(
             f"{str(path)!r} is no checkpoint that this version of Telltale knows.",
-            expected="Weights that a training of Telltale wrote.",
-            do="Check the path, or update Telltale: pip install -U telltale.",
+            expected="Weights that a training of this version wrote.",
+            do="Check the path, use the version that wrote it, or train again.",
         )
-    epoch = int(facts.pop("epoch"))
-    return Checkpoint(state, epoch, {name: float(value) for name, value in facts.items()})
+    return Checkpoint(tensors, json.loads(described["facts"]))

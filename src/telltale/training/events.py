@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-Reason: TypeAlias = Literal["all epochs done", "no better validation loss"]
+Reason: TypeAlias = Literal["all epochs done", "no better validation loss", "time is up", "a loss that is no number"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,12 +12,18 @@ class TrainingStarted:
 
     epochs: int
     steps: int
-    """Steps in each epoch."""
+    """Batches in each epoch."""
     pictures: int
     validation_pictures: int
     parameters: int
     """Numbers that training changes."""
     device: str
+    precision: str
+    """`f32` or `bf16`."""
+    epoch: int = 1
+    """The first epoch that is trained here; more than 1 where a training goes on."""
+    step: int = 0
+    """Batches of that epoch that are behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +37,34 @@ class StepDone:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryShort:
+    """A step did not fit into memory; from now on each batch goes through the network in so many pieces."""
+
+    epoch: int
+    step: int
+    pieces: int
+
+
+@dataclass(frozen=True, slots=True)
+class LossLost:
+    """The loss or its gradient became infinite or no number; the training ends with the best weights before.
+
+    `step` counts from 1, and is 0 where the loss of the validation is meant; `rows` are the numbers of the pictures of
+    that batch in the training part.
+    """
+
+    epoch: int
+    step: int
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class EpochDone:
     """One pass over the training pictures and one over the validation pictures are done; `epoch` counts from 1."""
 
     epoch: int
     train_loss: float
-    """Mean over the epoch, while the weights were changing and with dropout."""
+    """Mean over the epoch, while the weights were changing, with dropout and augmentation."""
     val_loss: float
     val_accuracy: float
     lr: float
@@ -48,7 +76,7 @@ class EpochDone:
 
 @dataclass(frozen=True, slots=True)
 class TrainingStopped:
-    """The last event: the network now holds the weights of `best_epoch`."""
+    """The last event: the network now holds the weights of `best_epoch`; 0 where those of the start were the best."""
 
     reason: Reason
     epochs: int
@@ -59,4 +87,4 @@ class TrainingStopped:
     seconds: float
 
 
-Event: TypeAlias = TrainingStarted | StepDone | EpochDone | TrainingStopped
+Event: TypeAlias = TrainingStarted | StepDone | MemoryShort | LossLost | EpochDone | TrainingStopped

@@ -2,26 +2,34 @@
 
 import hashlib
 import platform
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 import numpy as np
 
+from telltale.batches.augmentation import parse_augmentation
 from telltale.batches.preprocess import Preprocess
 from telltale.data.decoding import decode
 from telltale.data.manifest import Manifest
 from telltale.data.splits import Splits
 from telltale.device import choose_device
-from telltale.files import timestamp, write_json
-from telltale.model.backbone import request_backbone
-from telltale.model.bundle import Golden, save
+from telltale.files import timestamp, write_atomic, write_json
+from telltale.model.backbone import PendingBackbone, request_backbone
+from telltale.model.bundle import Golden, read_start, save
 from telltale.model.classifier import Classifier
 from telltale.model.features import Extractor, features
+from telltale.model.zoo import check_network, describe_network
 from telltale.progress import Tell, silent
+from telltale.training.network import fit_network
+from telltale.training.preview import MOST, draw_preview
 from telltale.training.probe import fit_probe
 from telltale.training.recipe import Recipe
 from telltale.training.run import Run, create_run
-from telltale.training.scratch import fit_scratch
+from telltale.training.views import Views
+
+PREVIEW: Final = "augmentation.png"
+"""What the network sees, in the run folder."""
 
 GOLDEN: Final = 4
 """Validation pictures that travel in the bundle with their probabilities."""
@@ -38,21 +46,26 @@ def fit(
 ) -> tuple[Classifier, Run]:
     """A classifier learned from `splits.train`, chosen with `splits.validation`; `splits.test` is not looked at.
 
-    `run` is where it is written (default: a new folder below `runs/`). `extractor` is a backbone that is loaded
-    already. Raises `ModelError` where the network or its weights cannot be had.
+    `run` is where it is written (default: a new folder below `runs/`); a training that it holds already goes on from
+    its last checkpoint. `extractor` is a backbone that is loaded already. Raises `ModelError` where the network or its
+    weights cannot be had, and `Interrupted` after Ctrl-C or SIGTERM, with everything saved.
     """
-    recipe = recipe or Recipe()
     run = run or create_run(splits.index.name)
+    recipe = _keep_batch_size((recipe or Recipe()).resolved, run)
     recipe.save(run.folder / "recipe.toml")
     splits.index.save(run.folder / "index.arrow")
     splits.save(run.folder / "splits.arrow")
     facts = _facts(splits, recipe)
-    if recipe.how == "scratch":
-        used, head, found = fit_scratch(splits, recipe, run, device=device, tell=tell)
-    else:
-        probe = fit_probe(splits, extractor or open_extractor(recipe, device=device), tell=tell)
+    if recipe.how != "scratch" and extractor is None:
+        extractor = open_extractor(recipe, device=device)
+    _write_preview(splits, recipe, run, extractor)
+    if recipe.how == "probe" and extractor is not None:
+        views = Views(recipe.augment, recipe.views, recipe.seed)
+        probe = fit_probe(splits, extractor, views=views, tell=tell)
         used, head, found = probe.extractor, probe.head, probe.facts
-        run.record({"epoch": 1, **probe.losses, "lr": 0.0})
+        run.rewrite([{"epoch": 1, **probe.losses, "lr": 0.0}])
+    else:
+        used, head, found = fit_network(splits, recipe, run, device=device, extractor=extractor, tell=tell)
     manifest = Manifest.of(splits.index.table, splits.parts, splits.radius)
     classifier = Classifier(used, head, splits.index.classes, facts | {"fit": found}, manifest)
     save(classifier, run.bundle, golden=_golden(splits, used), card=_card(classifier, splits))
@@ -60,9 +73,41 @@ def fit(
     return classifier, run
 
 
+def _write_preview(splits: Splits, recipe: Recipe, run: Run, extractor: Extractor | None) -> None:
+    """Some training pictures as the network will see them, evenly from all classes, as augmentation.png."""
+    size = extractor.preprocess.size if extractor else describe_network(recipe.model, size=recipe.img_size).size
+    prepare, part = Preprocess(size, recipe.resize), splits.train
+    by_class = np.argsort(part.codes, kind="stable")
+    shown = by_class[np.unique(np.linspace(0, len(part) - 1, MOST).astype(np.int64))]
+    squares = np.stack([prepare.apply(decode(part.store.read(part.paths[row])).pixels) for row in shown])
+    augmentation = parse_augmentation(recipe.augment if recipe.how != "probe" or recipe.views else ())
+    names = [part.classes[code] for code in part.codes[shown]]
+    write_atomic(run.folder / PREVIEW, draw_preview(squares, augmentation, seed=recipe.seed, names=names))
+
+
+def _keep_batch_size(recipe: Recipe, run: Run) -> Recipe:
+    """The recipe with the batch size that this run found when it began, where it was to find one."""
+    known = (run.folder / "recipe.toml").is_file()
+    return replace(recipe, batch_size=run.recipe.batch_size) if known and not recipe.batch_size else recipe
+
+
+def request_start(recipe: Recipe) -> PendingBackbone:
+    """The pretrained backbone that `recipe` names, or that of the run or bundle that it starts from."""
+    if recipe.start_from:
+        return PendingBackbone(read_start(recipe.start_from, size=recipe.img_size).request)
+    return request_backbone(recipe.model, weights=recipe.weights, size=recipe.img_size, pool=recipe.pool)
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Raise now, before any picture is looked at, what training by `recipe` would raise later."""
+    parse_augmentation(recipe.augment)
+    if recipe.how == "scratch":
+        check_network(recipe.model, recipe.img_size, pool=recipe.pool)
+
+
 def open_extractor(recipe: Recipe, *, device: str = "auto") -> Extractor:
     """The frozen backbone that `recipe` names, converted now where that was never done before."""
-    backbone = request_backbone(recipe.model, weights=recipe.weights, size=recipe.img_size).result()
+    backbone = request_start(recipe).result()
     preprocess = Preprocess(backbone.architecture.size, recipe.resize, backbone.mean, backbone.std)
     return Extractor(backbone, preprocess, recipe.precision, choose_device(device))
 

@@ -1,15 +1,17 @@
 """The probe: a frozen backbone, its features computed once, and the head fitted on them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from telltale.data.index import Index
 from telltale.data.splits import Splits
 from telltale.model.features import Extractor, features
 from telltale.model.head import Head, fit_head
 from telltale.progress import Note, Tell
+from telltale.training.views import Views, view_features
 
 GATE_PICTURES: Final = 128
 """Validation pictures on which bf16 must agree with f32: 0.15 s of MobileNetV2 on 2 cores."""
@@ -31,11 +33,30 @@ class Probe:
     losses: dict[str, float]
 
 
-def fit_probe(splits: Splits, extractor: Extractor, *, tell: Tell) -> Probe:
+def fit_probe(splits: Splits, extractor: Extractor, *, views: Views | None = None, tell: Tell) -> Probe:
     """Fit the head on the training part; its regularisation is the one with the least validation log loss.
 
-    With `precision="auto"` bf16 features are kept only where the head answers the same with f32 features.
+    With `precision="auto"` bf16 features are kept only where the head answers the same with f32 features. With `views`
+    a head that has learned from augmented copies, too, is kept where its validation log loss is lower.
     """
+    probe = _fit_plain(splits, extractor, tell)
+    if views is None or not views.differ:
+        return probe
+    copies = [
+        view_features(splits.train, probe.extractor, views, number=number, tell=tell)
+        for number in range(1, views.count + 1)
+    ]
+    known = [features(splits.train, probe.extractor, tell=tell), *copies]
+    other = _fit_head(splits, probe.extractor, np.concatenate(known), tell)
+    losses = probe.losses["val_loss"], other.losses["val_loss"]
+    used = losses[1] < losses[0]
+    words = "they are used" if used else "they are not used"
+    tell(Note(f"{views.count} augmented copies: validation loss {losses[1]:.4f}, without {losses[0]:.4f}; {words}."))
+    found = {"views": views.count, "val_loss_without": losses[0], "val_loss_with": losses[1], "used": used}
+    return replace(other if used else probe, facts=(other if used else probe).facts | {"views": found})
+
+
+def _fit_plain(splits: Splits, extractor: Extractor, tell: Tell) -> Probe:
     if extractor.precision == "auto" and len(splits.validation) < GATE_LEAST:
         extractor = _with_precision(extractor, "f32")
     probe = _fit(splits, extractor, tell)
@@ -58,9 +79,14 @@ def fit_probe(splits: Splits, extractor: Extractor, *, tell: Tell) -> Probe:
 
 
 def _fit(splits: Splits, extractor: Extractor, tell: Tell) -> Probe:
+    return _fit_head(splits, extractor, features(splits.train, extractor, tell=tell), tell)
+
+
+def _fit_head(splits: Splits, extractor: Extractor, known: NDArray[np.float32], tell: Tell) -> Probe:
+    """The head on `known`, the features of the training part and perhaps of copies of all of it."""
     head, tried = fit_head(
-        features(splits.train, extractor, tell=tell),
-        splits.train.codes,
+        known,
+        np.tile(splits.train.codes, len(known) // len(splits.train)),
         val_features=features(splits.validation, extractor, tell=tell),
         val_labels=splits.validation.codes,
         classes=len(splits.index.classes),

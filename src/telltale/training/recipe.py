@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import tomllib
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -10,11 +11,37 @@ from typing import Any, Final, get_type_hints
 from telltale.batches.preprocess import RESIZES
 from telltale.errors import RecipeError
 from telltale.files import write_atomic
+from telltale.model.zoo import PLAIN_NETWORKS
 from telltale.registry import suggest
 
-FITS: Final = ("auto", "probe", "scratch")
-SCHEDULES: Final = ("cosine", "constant", "plateau")
-PRECISIONS: Final = ("auto", "f32", "bf16")
+CHOICES: Final = {
+    "fit": ("auto", "probe", "finetune", "scratch"),
+    "resize": RESIZES,
+    "pool": ("", "avg", "max"),
+    "output": ("softmax", "sigmoid"),
+    "pixels": ("auto", "raw", "unit", "symmetric"),
+    "precision": ("auto", "f32", "bf16"),
+    "optimizer": ("adamw", "sgd"),
+    "schedule": ("cosine", "constant", "plateau", "step"),
+    "balance": ("none", "weights", "sampling"),
+}
+"""Settings that take one of a few words."""
+
+_AT_LEAST: Final = {
+    "accumulate": 1, "step_epochs": 1, "epochs": 0, "batch_size": 0, "patience": 0, "seed": 0, "hidden": 0, "views": 0,
+    "weight_decay": 0, "warmup": 0, "clip": 0, "lr": 0,
+}  # fmt: skip
+
+_BETWEEN: Final = {
+    "dropout": (0, 0.95), "freeze": (0, 1), "layer_decay": (0.01, 1), "factor": (0.001, 1), "label_smoothing": (0, 0.9),
+    "ema": (0, 0.99999),
+}  # fmt: skip
+
+EPOCHS: Final = {"probe": 1, "finetune": 8, "scratch": 30}
+"""Passes over the training pictures where the recipe does not say."""
+
+RATES: Final = {"probe": 0.001, "finetune": 0.0005, "scratch": 0.001}
+"""Largest learning rate where the recipe does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +50,16 @@ class Recipe:
 
     >>> Recipe(epochs=5).epochs
     5
-    >>> Recipe(epochs=0)
+    >>> Recipe(epochs=-1)
     Traceback (most recent call last):
-    telltale.errors.RecipeError: epochs is 0. A whole number of at least 1. Give another value with --set epochs=VALUE.
+    telltale.errors.RecipeError: epochs is -1. A number of at least 0. Give another value with --set epochs=VALUE.
     """
 
     model: str = "mobilenetv2_100"
-    """Network: any name of `telltale models`, or `cnn` for the small plain one that trains from nothing."""
+    """Network: any name of `telltale models`; `cnn` and `cnn_growing` are small plain ones that train from nothing."""
     fit: str = "auto"
-    """`probe`: frozen pretrained backbone, head fitted on its features; `scratch`: random weights, all trained;
-    `auto`: scratch for `cnn`, else probe."""
+    """`probe`: frozen pretrained backbone, head fitted on its features; `finetune`: the probe's head first, then the
+    backbone with smaller rates; `scratch`: random weights, all trained; `auto`: scratch for `cnn`, else probe."""
     weights: str = ""
     """Pretrained weights (.safetensors or .pth); empty: the folder in TELLTALE_WEIGHTS, then the hub that timm uses."""
     img_size: int = 0
@@ -58,50 +85,116 @@ class Recipe:
     labels_fix: str = ""
     """CSV with corrected labels (file, given, suggested), as `telltale inspect --model` writes it."""
     precision: str = "auto"
-    """Of the frozen backbone: `f32`, `bf16`, or `auto`: bf16 where the processor has it and the answers stay."""
-    epochs: int = 30
-    """Scratch: passes over the training pictures, at most."""
+    """Arithmetic: `f32`, `bf16`, or `auto`: bf16 where the processor has it; a frozen network only where its answers
+    stay the same."""
+    pool: str = ""
+    """How the backbone's last feature map becomes features: `avg` or `max` over its places; empty: its own way."""
+    hidden: int = 0
+    """Fine-tuning and scratch: units of a dense layer with ReLU between backbone and output; 0: none."""
+    dropout: float = 0.2
+    """Fine-tuning and scratch: share of features that are dropped before the dense layer and before the output."""
+    output: str = "softmax"
+    """`softmax`: one output per class; `sigmoid`: one output for two classes."""
+    pixels: str = "auto"
+    """Scale of the input: `raw` 0 to 255, `unit` 0 to 1, `symmetric` -1 to 1; `auto`: what the network was made for."""
+    start_from: str = ""
+    """A run or a bundle whose backbone is learned from further, for these or other classes."""
+    epochs: int = 0
+    """Passes over the training pictures, at most; 0: 8 of fine-tuning, 30 from scratch."""
+    time: str = ""
+    """Time for the whole training, such as `90s`, `10m` or `1.5h`, and for a cosine to zero; empty: no limit."""
     batch_size: int = 32
-    """Scratch: pictures per step."""
-    lr: float = 0.001
-    """Scratch: largest learning rate (Adam)."""
+    """Pictures per batch; 0: as many as memory and the number of pictures allow, 256 at most."""
+    accumulate: int = 1
+    """Batches whose gradients are added up before the weights change."""
+    optimizer: str = "adamw"
+    """`adamw` (plain Adam without weight decay) or `sgd` with Nesterov momentum 0.9."""
+    lr: float = 0.0
+    """Largest learning rate, of the output layer; 0: 0.0005 for fine-tuning, 0.001 from scratch."""
+    layer_decay: float = 0.75
+    """Fine-tuning: factor of the learning rate from each layer to the one below it; 1: the same for all."""
+    freeze: float = 0.0
+    """Fine-tuning and scratch: share of the backbone's layers that stay as they are; 1: all of them."""
+    fix_norms: bool = True
+    """Fine-tuning: batch norms keep the statistics of the pretrained weights, which small data estimate worse."""
+    views: int = 0
+    """Augmented copies of each training picture that a frozen network runs over once, and not in each epoch; 0: the
+    probe learns from the pictures as they are; frozen layers of fine-tuning run anew where there is augmentation."""
     weight_decay: float = 0.0
-    """Scratch: decoupled weight decay (AdamW) of matrices and kernels."""
+    """Weight decay of matrices and kernels; with `adamw` apart from the gradient."""
     schedule: str = "cosine"
-    """Scratch: learning rate over time: `cosine` to zero, `constant`, or `plateau`: a tenth when validation loss stalls
-    for half of the patience."""
+    """Learning rate over time: `cosine` to zero, `constant`, `step`: times `factor` every `step_epochs`, or `plateau`:
+    times `factor` when the validation loss stalls for half of the patience."""
+    warmup: float = 0.0
+    """Epochs in which the learning rate rises from zero."""
+    step_epochs: int = 10
+    """Schedule `step`: epochs between two steps."""
+    factor: float = 0.1
+    """Schedules `step` and `plateau`: what the learning rate is multiplied with."""
     patience: int = 12
-    """Scratch: stop after so many epochs without a better validation loss; 0: never."""
-    flip: bool = True
-    """Scratch: mirror every second training picture from left to right, drawn anew in each epoch."""
+    """Stop after so many epochs without a better validation loss; 0: never."""
+    label_smoothing: float = 0.0
+    """Share of the target that is spread over all classes."""
+    balance: str = "none"
+    """Uneven classes: `weights` makes rare ones count more, `sampling` shows them more often."""
+    ema: float = 0.0
+    """Keep a moving average of the weights with this decay, such as 0.999, and use it; 0: none."""
+    clip: float = 0.0
+    """Largest norm of the gradient of one step; 0: no limit."""
+    augment: tuple[str, ...] = ("flip",)
+    """Random changes of training pictures, drawn anew in each epoch: presets or terms such as `rotation=20`."""
+    compile: bool = False
+    """Compile the network with torch.compile: it takes a minute at the start, and pays on some GPUs only."""
 
     def __post_init__(self) -> None:
-        for name, allowed in (("fit", FITS), ("resize", RESIZES), ("schedule", SCHEDULES), ("precision", PRECISIONS)):
-            _check(name, getattr(self, name), getattr(self, name) in allowed, f"One of {', '.join(allowed)}.")
-        for name in ("epochs", "batch_size"):
-            _check(name, getattr(self, name), getattr(self, name) >= 1, "A whole number of at least 1.")
-        for name in ("patience", "seed", "weight_decay"):
-            _check(name, getattr(self, name), getattr(self, name) >= 0, "A number of at least 0.")
+        for name, allowed in CHOICES.items():
+            words = ", ".join(map(repr, allowed))
+            _check(name, getattr(self, name), getattr(self, name) in allowed, f"One of {words}.")
+        for name, least in _AT_LEAST.items():
+            _check(name, getattr(self, name), least <= getattr(self, name) < math.inf, f"A number of at least {least}.")
+        for name, (low, high) in _BETWEEN.items():
+            _check(name, getattr(self, name), low <= getattr(self, name) <= high, f"A number from {low} to {high}.")
         _check("folds", self.folds, self.folds == 0 or 2 <= self.folds <= 100, "0, or 2 to 100.")
         _check("img_size", self.img_size, self.img_size == 0 or 8 <= self.img_size <= 4096, "0, or 8 to 4096 pixels.")
-        _check("lr", self.lr, 0 < self.lr < math.inf, "A number above 0.")
         for name in ("val_split", "test_split"):
             _check(name, getattr(self, name), 0 < getattr(self, name) < 0.9, "A share between 0 and 0.9.")
         shares = self.val_split + self.test_split
         _check("val_split + test_split", shares, shares < 0.95, "Less than 0.95: the rest is for training.")
+        scales = self.pixels == "auto" or self.how == "scratch"
+        _check("pixels", self.pixels, scales, "auto with pretrained weights, which were made for one scale.")
+        if self.start_from:
+            for name in ("pool", "weights"):
+                own = "Nothing beside start_from: that classifier has its own."
+                _check(name, getattr(self, name), not getattr(self, name), own)
+            learned = "Nothing with fit scratch, which begins with random weights."
+            _check("start_from", self.start_from, self.how != "scratch", learned)
+        right = not self.time or read_time(self.time) > 0
+        _check("time", self.time, right, "A number with s, m or h, such as 10m.")
 
     @property
     def how(self) -> str:
-        """`probe` or `scratch`: `fit` with `auto` resolved."""
+        """`probe`, `finetune` or `scratch`: `fit` with `auto` resolved."""
         if self.fit != "auto":
             return self.fit
-        return "scratch" if self.model == "cnn" else "probe"
+        if self.start_from:
+            return "finetune"
+        return "scratch" if self.model in PLAIN_NETWORKS else "probe"
+
+    @property
+    def resolved(self) -> "Recipe":
+        """The same with `fit`, `epochs` and `lr` as they will be used.
+
+        >>> Recipe(model="cnn").resolved.epochs
+        30
+        """
+        how = self.how
+        return replace(self, fit=how, epochs=self.epochs or EPOCHS[how], lr=self.lr or RATES[how])
 
     def with_settings(self, settings: dict[str, str]) -> "Recipe":
         """This recipe with fields set from texts, as `--set name=value` gives them.
 
-        >>> Recipe().with_settings({"epochs": "3", "flip": "no"}).flip
-        False
+        >>> Recipe().with_settings({"epochs": "3", "augment": "flip,rotation=20"}).augment
+        ('flip', 'rotation=20')
         """
         return replace(self, **{name: _parse(name, text) for name, text in settings.items()})
 
@@ -120,11 +213,8 @@ class Recipe:
                 expected="A TOML file such as recipe.toml in a run folder.",
                 do="Check the path and the syntax.",
             ) from error
-        for name, value in values.items():
-            kind = _kind(name)
-            if type(value) is not kind and not (kind is float and type(value) is int):
-                _check(name, value, False, f"A value of type {kind.__name__}.")
-        return cls(**values)
+        values.pop("about", None)  # a named recipe says there where it comes from
+        return cls(**{name: _read(name, value) for name, value in values.items()})
 
 
 def _check(name: str, value: object, right: bool, expected: str) -> None:
@@ -132,7 +222,18 @@ def _check(name: str, value: object, right: bool, expected: str) -> None:
         raise RecipeError(f"{name} is {value!r}.", expected=expected, do=f"Give another value with --set {name}=VALUE.")
 
 
-def _kind(name: str) -> type:
+def read_time(text: str) -> float:
+    """Seconds that a text such as `90s`, `10m` or `1.5h` means; 0 where it means none.
+
+    >>> read_time("1.5h")
+    5400.0
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text.strip().lower())
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
+
+
+def _kind(name: str) -> Any:
+    """The type of a setting: bool, int, float, str, or tuple (of texts)."""
     kinds = get_type_hints(Recipe)
     if name not in kinds:
         close = suggest(name, kinds)
@@ -141,22 +242,28 @@ def _kind(name: str) -> type:
             expected=f"Did you mean {close[0]!r}?" if close else f"One of {', '.join(f.name for f in fields(Recipe))}.",
             do="See `telltale train --help`.",
         )
-    return kinds[name]  # type: ignore[no-any-return]
+    return kinds[name] if isinstance(kinds[name], type) else tuple
+
+
+def _read(name: str, value: Any) -> Any:
+    """A value from TOML as the type of its setting."""
+    kind = _kind(name)
+    if kind is tuple:
+        right = isinstance(value, list) and all(isinstance(one, str) for one in value)
+        _check(name, value, right, "A list of texts.")
+        return tuple(value)
+    right = type(value) is kind or (kind is float and type(value) is int)
+    _check(name, value, right, f"A value of type {kind.__name__}.")
+    return value
 
 
 def _parse(name: str, text: str) -> Any:
+    """A value from a text of the command line."""
     kind = _kind(name)
+    if kind is tuple:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
     if kind is bool:
-        known = {
-            "yes": True,
-            "true": True,
-            "1": True,
-            "on": True,
-            "no": False,
-            "false": False,
-            "0": False,
-            "off": False,
-        }
+        known = dict.fromkeys(("yes", "true", "1", "on"), True) | dict.fromkeys(("no", "false", "0", "off"), False)
         _check(name, text, text.lower() in known, "yes or no.")
         return known[text.lower()]
     try:
@@ -168,6 +275,8 @@ def _parse(name: str, text: str) -> Any:
 def _toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, str):
         # JSON's escapes are among TOML's; TOML wants one more character escaped.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -4,7 +4,9 @@ runs/NAME/  recipe.toml  index.arrow  splits.arrow  results.csv  weights/  model
 """
 
 import csv
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +23,8 @@ class Run:
     """The folder of one training, and where things lie in it."""
 
     folder: Path
+    started: float = field(default_factory=time.perf_counter, compare=False, repr=False)
+    """`time.perf_counter()` when the work on it began: a limit of time counts from here."""
 
     @property
     def name(self) -> str:
@@ -53,7 +57,10 @@ class Run:
 
     def record(self, row: dict[str, float]) -> None:
         """Add one epoch to results.csv, durably."""
-        rows = [*self.history, {name: row[name] for name in COLUMNS}]
+        self.rewrite([*self.history, row])
+
+    def rewrite(self, rows: Sequence[dict[str, float]]) -> None:
+        """Make these rows, one per epoch, the whole of results.csv."""
         lines = [",".join(COLUMNS), *(",".join(_number(one[name]) for name in COLUMNS) for one in rows)]
         write_atomic(self.folder / "results.csv", "\n".join(lines) + "\n")
 

@@ -1,0 +1,132 @@
+"""The settings of a training: from a named recipe, a file, a run or a preset, with flags and `--set` put over them."""
+
+import shlex
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from telltale.progress import Note, Tell
+
+if TYPE_CHECKING:
+    from typer import Context
+
+    from telltale.data.source import Columns
+    from telltale.training.recipe import Recipe
+
+LOOP_ONLY: Final = ("epochs", "batch_size", "lr", "patience", "freeze", "time")
+"""Settings that a probe has no use for."""
+
+
+def check_together(data: str, resume: Path | None, given: Mapping[str, object]) -> None:
+    """Raise `RecipeError` where DATA is missing, or where flags are `given` (not empty) that exclude one another."""
+    from telltale.errors import RecipeError
+
+    names = [name for name, value in given.items() if value]
+    if resume is not None and names:
+        raise RecipeError(
+            f"--resume was given together with {' and '.join(names)}.",
+            expected="--resume with DATA, --epochs, --patience, --time or --device at most: all else is as it began.",
+            do=f"Leave {' and '.join(names)} out, or leave --resume out to begin a new training.",
+        )
+    if resume is None and not data:
+        raise RecipeError(
+            "No DATA was given.",
+            expected="A folder, table, archive or URL of pictures; only --resume knows where they are.",
+            do="Write telltale train DATA, or telltale train --resume RUN.",
+        )
+    for pair in (("--recipe", "--quality"), ("--find-lr", "--prove-resume")):
+        if set(pair) <= set(names):
+            raise RecipeError(
+                f"{pair[0]} and {pair[1]} were given together.",
+                expected="One of them.",
+                do=f"Leave {pair[1]} out, and give it in a command of its own.",
+            )
+
+
+def read_base(recipe: str | None, resume: Path | None) -> "Recipe":
+    """What flags are put over: the settings of the run that goes on, else of the recipe, else the usual ones."""
+    from telltale.training.recipe import Recipe
+
+    if resume is not None:
+        from telltale.training.run import open_run
+
+        return open_run(resume).recipe
+    if recipe is not None:
+        from telltale.training.recipes import find_recipe
+
+        return Recipe.load(find_recipe(recipe))
+    return Recipe()
+
+
+def choose(quality: str, data: str, columns: "Columns", *, device: str, tell: Tell) -> "Recipe":
+    """The settings of a preset for these pictures on this device, with the reason told."""
+    from telltale.data.source import open_source
+    from telltale.model.zoo import find_silence
+    from telltale.training.quality import choose_quality
+
+    pictures = len(open_source(data, columns, tell=tell).samples)
+    choice = choose_quality(quality, device=device, pictures=pictures, hub=not find_silence())
+    tell(Note(choice.why))
+    return choice.recipe
+
+
+def change(base: "Recipe", flags: Mapping[str, object], settings: Sequence[str]) -> "Recipe":
+    """`base` with flags that were given (not None) and `--set NAME=VALUE` texts put over it."""
+    from telltale.errors import RecipeError
+
+    pairs = {}
+    for text in settings:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise RecipeError(
+                f"--set {text!r} has no '='.",
+                expected="--set NAME=VALUE.",
+                do="Write for example --set resize=pad.",
+            )
+        pairs[name.strip()] = value.strip()
+    given = {name: value for name, value in flags.items() if value is not None}
+    return replace(base, **given).with_settings(pairs)  # type: ignore[arg-type]
+
+
+def find_idle(settings: "Recipe", given: Collection[str], job: str) -> Iterator[tuple[str, str]]:
+    """Names of `given` flags that have no effect with these settings, and why.
+
+    `job` is `train`, `find-lr` or `prove-resume`.
+    """
+    idle: dict[str, Collection[str]] = {}
+    if settings.how == "probe":
+        idle["on a probe: it is for --fit finetune and --fit scratch"] = LOOP_ONLY
+        if not settings.views:
+            idle["on a probe without --set views=N"] = {"augment"}
+    if settings.how == "scratch":
+        idle["from scratch: it is for pretrained networks"] = {"weights", "freeze"}
+    if settings.start_from:
+        idle["with --from, which brings its network and weights"] = {"model", "weights"}
+    if job == "train" and settings.folds:
+        idle["on a cross-validation: the source's own split does not count"] = {"test_split", "fix_leaks"}
+    if job == "find-lr":
+        idle["on --find-lr, which looks for one"] = {"lr"}
+        idle["on --find-lr, which uses one split"] = {"folds"}
+    if job == "prove-resume":
+        idle["on --prove-resume, which leaves no run behind"] = {"output"}
+        idle["on --prove-resume, which trains one split"] = {"folds"}
+    for why, names in idle.items():
+        yield from ((name, why) for name in names if name in given)
+
+
+def repeat(context: "Context", *, without: Collection[str], also: Sequence[str]) -> str:
+    """The command that was given, as a line for a shell, `without` the parameters of these names; `also` at its end."""
+    words = [*context.command_path.split()]
+    for parameter in context.command.params:
+        name, source = parameter.name or "", context.get_parameter_source(parameter.name or "")
+        if name in without or source is None or source.name != "COMMANDLINE":
+            continue
+        value = context.params[name]
+        option = [] if parameter.param_type_name == "argument" else [max(parameter.opts, key=len)]
+        if isinstance(value, bool):
+            words += option
+        else:
+            for one in value if isinstance(value, list | tuple) else [value]:
+                words += [*option, str(one)]
+    return shlex.join([*words, *also])

@@ -1,0 +1,122 @@
+"""What a training needs to go on in its run folder: where its pictures came from, and that they are still the same."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+from telltale.data.archive import local_path
+from telltale.data.download import is_url
+from telltale.data.hub import is_hub
+from telltale.data.index import Index
+from telltale.data.source import Columns
+from telltale.data.splits import Splits
+from telltale.errors import DataError, RecipeError
+from telltale.files import read_json, write_json
+from telltale.training.recipe import Recipe
+from telltale.training.run import Run
+
+ORIGIN: Final = "source.json"
+_VERSION: Final = 1
+
+CHANGEABLE: Final = ("epochs", "patience", "time")
+"""Settings that a training may go on with another value of: how long, not what."""
+
+PATHS: Final = ("weights", "labels_fix", "start_from")
+"""Settings that name a file or folder."""
+
+_COMPARED: Final = {
+    "digest": "other bytes",
+    "label": "another label",
+    "group": "another group",
+    "split": "another part",
+}
+_NAMED: Final = 3
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the pictures of a run come from, and the folder that relative paths in its recipe start from."""
+
+    source: str
+    columns: Columns
+    folder: str
+
+
+def note_origin(run: Run, source: str | Path, columns: Columns, recipe: Recipe) -> None:
+    """Write down where the pictures of `run` come from and with which settings it begins."""
+    elsewhere = is_url(str(source)) or is_hub(str(source))
+    origin = Origin(str(source) if elsewhere else str(local_path(source).absolute()), columns, str(Path.cwd()))
+    write_json(run.folder / ORIGIN, "source", _VERSION, asdict(origin))
+    recipe.save(run.folder / "recipe.toml")
+
+
+def read_origin(run: Run) -> Origin:
+    """What `note_origin` wrote."""
+    content = read_json(run.folder / ORIGIN, "source", _VERSION)
+    return Origin(content["source"], Columns(**content["columns"]), content["folder"])
+
+
+def resolve_paths(recipe: Recipe, folder: str) -> Recipe:
+    """`recipe` with the paths of the files that it names as seen from here; it was written in the folder `folder`."""
+    if Path.cwd() == Path(folder):
+        return recipe
+    found: dict[str, Any] = {name: str(Path(folder, getattr(recipe, name))) for name in PATHS if getattr(recipe, name)}
+    return replace(recipe, **found)
+
+
+def change_recipe(recipe: Recipe, wanted: Recipe) -> Recipe:
+    """`wanted`, where it differs from the `recipe` of the run in length only; else `RecipeError`."""
+    names = [field.name for field in fields(Recipe) if getattr(recipe, field.name) != getattr(wanted, field.name)]
+    for name in names:
+        if name not in CHANGEABLE:
+            raise RecipeError(
+                f"{name} is {getattr(wanted, name)!r}, and this training began with {getattr(recipe, name)!r}.",
+                expected=f"The settings of the run; only {', '.join(CHANGEABLE)} may change.",
+                do="Leave it out, or start a new training from these weights: --from RUN instead of --resume RUN.",
+            )
+    return wanted
+
+
+def load_splits(run: Run, index: Index) -> Splits | None:
+    """The split of `run`; None where it was not made yet."""
+    path = run.folder / "splits.arrow"
+    return Splits.load(path, index) if path.is_file() else None
+
+
+def check_same(run: Run, index: Index) -> None:
+    """Raise `DataError` where the pictures or labels are not those that `run` began with."""
+    path = run.folder / "index.arrow"
+    if not path.is_file():
+        return
+    saved = Index.load(path)
+    names = ["path", *_COMPARED]
+    if saved.table.select(names).equals(index.table.select(names)):
+        return
+    raise DataError(
+        f"The pictures are not those that {str(run)!r} began with: {_describe(saved, index)}.",
+        expected="The same files with the same labels: then the result is what it would have been without the stop.",
+        do="Put the data back as they were, or start a new training from these weights: --from RUN.",
+    )
+
+
+def _describe(saved: Index, index: Index) -> str:
+    """How two indexes differ, in words with examples."""
+    names = ["path", *_COMPARED]
+    before, now = ({row["path"]: row for row in one.table.select(names).to_pylist()} for one in (saved, index))
+    found = [_count("new", sorted(now.keys() - before.keys())), _count("gone", sorted(before.keys() - now.keys()))]
+    both = sorted(before.keys() & now.keys())
+    for name, words in _COMPARED.items():
+        found.append(_count(f"with {words}", [path for path in both if before[path][name] != now[path][name]]))
+    return "; ".join(text for text in found if text) or "their order is another"
+
+
+def _count(what: str, paths: Iterable[str]) -> str:
+    """How many pictures, with the names of a few.
+
+    >>> _count("new", ["a.jpg", "b.jpg"])
+    '2 new (a.jpg, b.jpg)'
+    """
+    listed = list(paths)
+    more = " …" if len(listed) > _NAMED else ""
+    return f"{len(listed):,} {what} ({', '.join(listed[:_NAMED])}{more})" if listed else ""

@@ -1,0 +1,107 @@
+"""`listen`: run the training loop, write each epoch into the run folder, and tell what happens."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any, Final
+
+from telltale.errors import Interrupted, ModelError, RecipeError
+from telltale.progress import Advance, Note, Tell
+from telltale.training.checkpoint import Checkpoints
+from telltale.training.events import (
+    EpochDone,
+    Event,
+    LossLost,
+    MemoryShort,
+    StepDone,
+    TrainingStarted,
+    TrainingStopped,
+)
+from telltale.training.guard import NotFinite
+from telltale.training.interruption import noted_signals
+from telltale.training.loop import Lesson, Stopped, TooLarge, train_epochs
+from telltale.training.run import Run
+from telltale.training.state import State
+
+_NAMED: Final = 3
+"""Pictures of a bad batch that are named."""
+
+
+def listen(
+    state: State, lesson: Lesson, checkpoints: Checkpoints, *, run: Run, paths: Sequence[str], tell: Tell
+) -> dict[str, Any]:
+    """Train to the end, with Ctrl-C and SIGTERM heard between two steps: facts about how it ended.
+
+    `paths` are the training pictures, by row. Raises `Interrupted` where a signal came, `RecipeError` where the loss
+    became no finite number before there was anything to keep, `ModelError` where memory does not suffice.
+    """
+    listener = _Listener(run, paths, lesson.recipe.lr, tell)
+    with noted_signals() as wants_stop:
+        try:
+            for event in train_epochs(state, replace(lesson, wants_stop=wants_stop), checkpoints):
+                listener.hear(event)
+        except Stopped as stopped:
+            raise Interrupted(f"Stopped after {state.place}; everything is saved.", str(run.folder)) from stopped
+        except NotFinite as error:
+            raise RecipeError(
+                f"The loss became no finite number in {_place(error, paths)}.",
+                expected="A finite number in every batch.",
+                do=f"Use a smaller learning rate, such as --lr {lesson.recipe.lr / 10:g}.",
+            ) from error
+        except TooLarge as error:
+            raise ModelError(
+                f"Memory does not suffice to learn from two or three pictures at once ({error}).",
+                expected="Memory for a few pictures and for what the network computes from them.",
+                do="Use a smaller --img-size or another --model.",
+            ) from error
+    return listener.found
+
+
+class _Listener:
+    """Hears the loop."""
+
+    def __init__(self, run: Run, paths: Sequence[str], lr: float, tell: Tell) -> None:
+        self.run, self.paths, self.lr, self.tell = run, paths, lr, tell
+        self.found: dict[str, Any] = {}
+        self.done = self.total = self.epochs = 0
+
+    def hear(self, event: Event) -> None:
+        """Write down and pass on one event."""
+        match event:
+            case TrainingStarted():
+                self.epochs, self.total = event.epochs, event.epochs * event.pictures
+                self.done = (event.epoch - 1) * event.pictures + event.step * event.pictures // event.steps
+                where = "a GPU" if event.device.startswith("cuda") else "the processor"
+                counts = f"{event.pictures:,} pictures, {event.parameters:,} numbers to learn"
+                self.tell(Note(f"Training on {where} in {event.precision}: {counts}, at most {event.epochs} epochs."))
+            case StepDone():
+                self.done += event.pictures
+                epoch = f"epoch {event.epoch} of {self.epochs}"
+                self.tell(Advance("train", min(self.done, self.total), self.total, detail=epoch))
+            case MemoryShort():
+                self.tell(Note(f"Memory was short: each batch goes through in {event.pieces} pieces.", warning=True))
+            case LossLost():
+                text = f"The loss became no finite number in {_place(event, self.paths)}: the best weights are kept."
+                self.tell(Note(f"{text} A smaller learning rate may help: --lr {self.lr / 10:g}.", warning=True))
+            case EpochDone():
+                self.run.record(asdict(event))
+                losses = f"loss {event.train_loss:.4f}, validation loss {event.val_loss:.4f}"
+                better = ", the best so far" if event.improved else ""
+                text = f"epoch {event.epoch} of {self.epochs}: {losses}, accuracy {event.val_accuracy:.4f}{better}"
+                self.tell(Note(f"{text} ({event.seconds:.1f} s)"))
+            case TrainingStopped():
+                self.found = {"epochs": event.epochs, "best_epoch": event.best_epoch, "stopped": event.reason}
+                best = f"epoch {event.best_epoch}" if event.best_epoch else "where it started, the probe"
+                self.tell(Note(f"Stopped after {event.epochs} epochs ({event.reason}); the best was {best}."))
+
+
+def _place(lost: LossLost | NotFinite, paths: Sequence[str]) -> str:
+    """Where the loss was lost, with the pictures of the batch.
+
+    >>> _place(LossLost(2, 5, (0, 1)), ["a.jpg", "b.jpg"])
+    'batch 5 of epoch 2 (a.jpg, b.jpg)'
+    """
+    if not lost.step:
+        return f"the validation of epoch {lost.epoch}"
+    names = ", ".join(paths[row] for row in lost.rows[:_NAMED])
+    more = f" and {len(lost.rows) - _NAMED} more" if len(lost.rows) > _NAMED else ""
+    return f"batch {lost.step} of epoch {lost.epoch} ({names}{more})"

@@ -1,0 +1,125 @@
+"""`find_rate`: the learning-rate range test of Smith (2017, "Cyclical Learning Rates", section 3.3).
+
+The rate grows from batch to batch; the loss falls, and then rises sharply. A good largest rate lies well below the one
+from which the loss is worse than at the start. What is trained here is thrown away.
+"""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+
+from telltale.model.cutting import set_training
+from telltale.model.seeding import seeded
+from telltale.progress import Advance, Tell, silent
+from telltale.training.loop import Lesson, precise
+from telltale.training.optimizer import set_rate
+from telltale.training.state import State
+
+LOWEST: Final = 1e-6
+HIGHEST: Final = 1.0
+STEPS: Final = 100
+SMOOTH: Final = 0.9
+"""Of the moving average of the losses."""
+
+DIVERGED: Final = 4.0
+"""Times the least loss: the test ends there."""
+
+
+START: Final = 20
+"""Batches whose losses say how high the loss is at the start, and how far batches differ."""
+
+LASTING: Final = 5
+"""Batches in a row above that: the loss has left it, and comes back only with weights that are destroyed."""
+
+SHARE: Final = 0.1
+"""Of the rate at which that happens: it is seen some ten batches, a factor of four, too late. The steepest slope of the
+loss, which others go by, is noise where a batch tells little: 1.5e-6 for the plain CNN on 350 photos."""
+
+
+@dataclass(frozen=True)
+class RateCurve:
+    """The smoothed loss at each rate that was tried, and the rate to use."""
+
+    rates: tuple[float, ...]
+    losses: tuple[float, ...]
+    best: float
+
+    @property
+    def rows(self) -> list[dict[str, float]]:
+        """One row per rate: lr, loss."""
+        return [{"lr": rate, "loss": loss} for rate, loss in zip(self.rates, self.losses, strict=True)]
+
+
+def find_rate(state: State, lesson: Lesson, *, steps: int = STEPS, tell: Tell = silent) -> RateCurve:
+    """Train `steps` batches with rates from `LOWEST` to `HIGHEST` and read off the best; `state` is used up.
+
+    The largest rate, of the output layer: with `layer_decay` the layers below get their share of it.
+    """
+    rates, losses, smoothed = list[float](), list[float](), list[float]()
+    for number, (rate, loss) in enumerate(_try_rates(state, lesson, steps), start=1):
+        now = smooth([*losses, loss])
+        detail = f"lr {rate:.1e}, loss {now[-1]:.3f}"
+        tell(Advance("find the learning rate", number, steps, unit="batches", detail=detail))
+        if not math.isfinite(now[-1]) or now[-1] > DIVERGED * min(now):
+            break
+        rates.append(rate)
+        losses.append(loss)
+        smoothed = now
+    return RateCurve(tuple(rates), tuple(smoothed), suggest_rate(rates, losses))
+
+
+def smooth(losses: Sequence[float]) -> list[float]:
+    """The moving average at each loss, corrected for its start at 0.
+
+    >>> smooth([2.0, 2.0, 2.0])
+    [2.0, 2.0, 2.0]
+    """
+    average, found = 0.0, list[float]()
+    for number, loss in enumerate(losses, start=1):
+        average = SMOOTH * average + (1 - SMOOTH) * loss
+        found.append(average / (1 - SMOOTH**number))
+    return found
+
+
+def suggest_rate(rates: Sequence[float], losses: Sequence[float]) -> float:
+    """A tenth of the largest rate before the smoothed loss is worse than at the start, rounded to two digits.
+
+    `losses` are those of single batches. Worse is what is higher than their mean at the start by more than four
+    standard errors, several batches in a row.
+
+    >>> suggest_rate([10.0 ** (number / 10 - 4) for number in range(40)], [1.0] * 30 + [9.0] * 10)
+    0.0079
+    """
+    if not rates:
+        return LOWEST
+    first = np.array(losses[:START])
+    # Of the difference between the moving average and that mean.
+    error = float(first.std(ddof=1 if len(first) > 1 else 0)) * math.sqrt((1 - SMOOTH) / (1 + SMOOTH) + 1 / len(first))
+    least = 1.001 * first.mean() + 4 * error
+    worse = [loss > least for loss in smooth(losses)]
+    ends = (place for place in range(START, len(rates)) if all(worse[place : place + LASTING]))
+    limit = next(ends, len(rates)) - 1
+    return float(f"{SHARE * rates[limit]:.1e}")
+
+
+def _try_rates(state: State, lesson: Lesson, steps: int) -> Iterator[tuple[float, float]]:
+    """Rate and mean loss of batch after batch, over as many epochs as that takes."""
+    batches = itertools.chain.from_iterable(lesson.training.epoch(number) for number in itertools.count(1))
+    set_training(state.network, state.frozen)
+    for number, batch in enumerate(itertools.islice(batches, steps)):
+        rate = LOWEST * (HIGHEST / LOWEST) ** (number / max(steps - 1, 1))
+        set_rate(state.optimizer, rate)
+        device = batch.labels.device
+        with seeded(lesson.recipe.seed, number, device=device):
+            with precise(device.type, lesson.precision):
+                outputs = lesson.forward(batch.inputs)
+            loss = lesson.loss(outputs, batch).mean()
+            torch.autograd.backward(loss)
+        state.optimizer.step()
+        state.optimizer.zero_grad()
+        yield rate, float(loss.detach())
