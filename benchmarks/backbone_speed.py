@@ -4,7 +4,7 @@
 
 Random weights of each network in `telltale.training.candidates`, at its input size, squares in memory. *Features*: the
 engine that a probe uses, a stream on each core. *Learning*: forward, backward and a step of AdamW in torch on one
-thread, channels last. Both in bf16 where the processor has it. The networks take turns; median (least to greatest).
+thread, channels last. Both in bf16 where the processor has it. Median of the rounds (least to greatest).
 
 The figures are images per second of time that the processor spent on them, times the number of cores: what an idle
 machine does, measured on one that is not. (At a load of 8 on two cores hgnetv2_b4 and convnext_tiny had 71 and 34, and
@@ -34,13 +34,12 @@ def main():
     chosen = [one for one in CANDIDATES if not options.names or any(part in one.model for part in options.names)]
     with tempfile.TemporaryDirectory() as cache:
         os.environ["TELLTALE_CACHE"] = cache
-        contestants = [Contestant(one, options.batch) for one in chosen]
-        for number in range(options.rounds + 1):
-            for contestant in contestants:
+        print(f"images/s: features; learning; n={options.rounds}", flush=True)
+        for one in chosen:
+            contestant = Contestant(one, options.batch)
+            for number in range(options.rounds + 1):
                 contestant.take_turn(counts=number > 0)  # the first round warms up
-    print(f"images/s: features; learning; n={options.rounds}")
-    for contestant in contestants:
-        print(contestant)
+            print(contestant, flush=True)
 
 
 class Contestant:

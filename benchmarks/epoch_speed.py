@@ -34,13 +34,13 @@ def time_telltale(data: str, case: str, epochs: int) -> dict[str, object]:
 
     from telltale.data.index import scan
     from telltale.data.splits import split
+    from telltale.progress import silent
     from telltale.training.checkpoint import Checkpoints
     from telltale.training.events import EpochDone
     from telltale.training.fitting import open_extractor
     from telltale.training.loop import train_epochs
     from telltale.training.network import prepare
     from telltale.training.recipe import Recipe
-    from telltale.progress import silent
 
     settings = {"img_size": 160, "epochs": epochs, "patience": 0, "augment": (), "schedule": "constant"}
     if case == "cnn":

@@ -126,6 +126,36 @@ def create_folder(root: str, name: str, output: str | Path | None = None) -> Pat
 
 
 @contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Inside the block no other process gets past here with the same `folder`; `OutputError` where one is inside.
+
+    The system forgets the lock when the process ends, however it ends. Without effect on Windows and on file systems
+    that know no locks.
+    """
+    if os.name == "nt":
+        yield
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OutputError(
+                f"Another process works in {str(folder)!r}.",
+                expected="One training at a time in a run folder.",
+                do="Wait for it or stop it, then run the same command again.",
+            ) from error
+        except OSError as error:
+            if error.errno not in {errno.ENOTSUP, errno.ENOLCK, errno.EINVAL, errno.ENOSYS}:
+                raise
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
 def fresh_folder(root: str, name: str, output: str | Path | None = None) -> Iterator[Path]:
     """What `create_folder` makes, made at once, so that a forbidden place is known early; gone again if the work fails.
 

@@ -2,8 +2,10 @@
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
+from PIL import Image
 
 from telltale.data.source import Columns
 from telltale.delivery.pipeline import train
@@ -18,7 +20,8 @@ PROBE = Recipe(model=NETWORK, img_size=SIDE)
 SCRATCH = Recipe(model="cnn", img_size=24, epochs=2, batch_size=8)
 FILES = {
     "recipe.toml", "index.arrow", "splits.arrow", "results.csv", "model.telltale", "fit.json", "evaluation.json",
-    "validation.json", "test_predictions.parquet", "confusion_matrix.png", "report.html",
+    "validation.json", "test_predictions.parquet", "confusion_matrix.png", "report.html", "source.json",
+    "augmentation.png",
 }  # fmt: skip
 
 
@@ -65,6 +68,26 @@ def test_scratch_leaves_checkpoints_and_history(pictures, tmp_path):
     assert {path.name for path in (tmp_path / "mine").iterdir()} == FILES | {"weights"}
     assert len(training.run.history) == 2
     assert not (tmp_path / "runs").exists()
+
+
+def test_fine_tuning_starts_from_the_probe_and_the_report_shows_it(pictures, tmp_path):
+    training = train(pictures, replace(PROBE, img_size=32, fit="finetune", epochs=1))
+    assert [row["epoch"] for row in training.run.history] == [0, 1]
+    report = (training.run.folder / "report.html").read_text()
+    assert "Epoch 0 is the probe" in report
+    assert "What the network sees" in report
+
+
+def test_what_the_network_sees_is_written(pictures, tmp_path):
+    def draw(recipe):
+        with Image.open(train(pictures, recipe).run.folder / "augmentation.png") as page:
+            return page.size
+
+    plain, changed = draw(PROBE), draw(replace(SCRATCH, epochs=1))
+    assert plain[0] == changed[0]
+    assert plain[1] < changed[1]  # one row of pictures as they are; a row for each with what chance makes of it
+    assert draw(replace(PROBE, views=1)) == changed
+    assert draw(replace(SCRATCH, epochs=1, augment=())) == plain
 
 
 def test_a_table_with_named_columns(pictures, tmp_path):

@@ -32,7 +32,7 @@ def test_the_mark_moves_with_the_rate():
 def test_the_curve_falls_and_rises():
     blue = [(page := read(draw_rates(RATES, LOSSES, 1e-3)))[:, column] for column in (200, 700, 800)]
     assert page.shape[2] == 3
-    rows = [np.flatnonzero((column[:, 2] > column[:, 0] + 80)).mean() for column in blue]
+    rows = [np.flatnonzero(column[:, 2] > column[:, 0] + 80).mean() for column in blue]
     assert rows[1] > rows[0] > rows[2]
 
 

@@ -1,11 +1,13 @@
 """The report: says what it must, escapes what it is given, fetches nothing."""
 
+import io
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from telltale.delivery.chart import draw_lines, ticks
 from telltale.delivery.page import thumbnail
@@ -102,6 +104,34 @@ def test_verdict_comes_first_and_is_about_the_test_pictures():
 )
 def test_report_says(words):
     assert words in Page(render(full())).text
+
+
+def test_what_the_network_sees_is_shown_as_a_small_picture():
+    noise = np.random.default_rng(0).integers(0, 256, (600, 900, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "PNG")
+    page = Page(render(full(preview=file.getvalue())))
+    assert "What the network sees" in page.text
+    shown = max(page.addresses, key=len)
+    assert shown.startswith("data:image/jpeg;base64,")
+    assert len(shown) < len(file.getvalue())
+    assert "What the network sees" not in Page(render(full())).text
+
+
+def test_epoch_0_is_explained_where_there_is_one():
+    words = "Epoch 0 is the probe, where the training starts: only the head has learned."
+    history = full().history
+    assert words not in Page(render(full())).text
+    probe = {"epoch": 0, "train_loss": 0.5, "val_loss": 0.4, "val_accuracy": 0.9}
+    page = Page(render(full(history=[probe, *history])))
+    assert words in page.text
+    assert len(page.tags) > len(Page(render(full(history=history))).tags)  # one more tick
+
+
+def test_settings_read_as_words():
+    text = Page(render(full(settings={"augment": ("flip", "rotation=10"), "clip": 0.0, "pool": "", "views": 0}))).text
+    assert "augment flip, rotation=10 clip 0.0 pool \N{EN DASH} views 0" in text
+    assert "augment \N{EN DASH} fix_leaks no" in Page(render(full(settings={"augment": (), "fix_leaks": False}))).text
 
 
 def test_many_mistakes_are_cut_and_counted():

@@ -60,9 +60,9 @@ def test_a_difference_is_named(pictures):
         "results.csv": "results.csv: row 1 is '1,",
         "test_predictions.parquet": "test_predictions.parquet: other probabilities",
     }.items():
-        mixed = shutil.copytree(one, f"mixed-{len(name)}")
-        shutil.copy(other / name, f"{mixed}/{name}")
-        assert compare_runs(one, mixed.__class__(mixed))[1].startswith(difference), name
+        mixed = shutil.copytree(one, one.with_name(name.replace("/", "-")))
+        shutil.copy(other / name, mixed / name)
+        assert compare_runs(one, mixed)[1].startswith(difference), name
     compared, difference = compare_runs(one, one)
     assert difference == ""
     assert compared[3:] == ("2 rows of results.csv", "the probabilities of 4 test pictures")

@@ -7,14 +7,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from telltale.data.source import Columns
 from telltale.delivery.pipeline import resume, train
 from telltale.delivery.rehearsal import Rehearsal, Task
 from telltale.delivery.resume_proof import compare_runs
 from telltale.delivery.resuming import Origin, note_origin, read_origin, resolve_paths
-from telltale.errors import BundleError, DataError, Interrupted, RecipeError
+from telltale.errors import BundleError, DataError, Interrupted, OutputError, RecipeError
+from telltale.files import locked
 from telltale.progress import Advance, Note, silent
 from telltale.training.recipe import Recipe
 from telltale.training.run import create_run, open_run
@@ -101,7 +104,7 @@ def test_a_stop_says_where_and_how_to_go_on(pictures):
 
 def test_a_stop_after_the_last_step_keeps_what_was_learned(pictures, tmp_path):
     def tell(message):
-        if isinstance(message, Note) and message.text.startswith("Stopped after 3 epochs"):
+        if isinstance(message, Note) and message.text.startswith("Done after 3 epochs"):
             raise KeyboardInterrupt
 
     with pytest.raises(Interrupted, match=r"Stopped; what was learned is saved") as caught:
@@ -264,7 +267,7 @@ def test_from_another_working_folder_and_with_moved_pictures(pictures, tmp_path,
 
 
 def test_paths_of_a_recipe_are_those_of_where_it_was_written(tmp_path):
-    recipe = Recipe(weights="w.safetensors", start_from="/runs/old", model=NETWORK)
+    recipe = Recipe(weights="w.safetensors", model=NETWORK)
     assert resolve_paths(recipe, str(Path.cwd())) == recipe
     there = resolve_paths(recipe, str(tmp_path / "there"))
     assert there == replace(recipe, weights=str(tmp_path / "there" / "w.safetensors"))
@@ -282,3 +285,37 @@ def test_where_pictures_come_from_is_kept(tmp_path, place):
 def test_what_is_no_run_is_refused(tmp_path):
     with pytest.raises(BundleError, match=r"'absent' is not a run folder"):
         resume("absent")
+
+
+def test_a_run_without_its_last_checkpoint_is_refused(pictures):
+    run = train(pictures, SCRATCH).run
+    (run.weights / "last.safetensors").unlink()
+    kept = (run.folder / "results.csv").read_text()
+    with pytest.raises(BundleError, match=r"last.safetensors' is missing, and epochs were done in this run"):
+        resume(run.folder, recipe=replace(run.recipe, epochs=4))
+    assert (run.folder / "results.csv").read_text() == kept
+
+
+def test_a_damaged_best_is_no_harm_where_the_last_is_the_best(pictures):
+    run = train(pictures, replace(SCRATCH, epochs=1)).run
+    best = run.weights / "best.safetensors"
+    whole = {name: value.clone() for name, value in load_file(best).items()}
+    best.write_bytes(best.read_bytes()[:-3])
+    resume(run.folder)
+    assert all(torch.equal(value, whole[name]) for name, value in load_file(best).items())
+
+
+def test_what_was_learned_is_not_taken_back(pictures):
+    run = train(pictures, SCRATCH).run
+    with pytest.raises(RecipeError, match=r"epochs is 1, and 3 are done in 'runs/pictures'.*such as --epochs 13"):
+        resume(run.folder, recipe=replace(run.recipe, epochs=1))
+
+
+def test_two_processes_do_not_train_in_one_run(pictures):
+    run = train(pictures, replace(SCRATCH, epochs=1)).run
+    with (
+        locked(run.folder),
+        pytest.raises(OutputError, match=r"Another process works in 'runs/pictures'\. One training"),
+    ):
+        resume(run.folder, recipe=replace(run.recipe, epochs=2))
+    assert len(run.history) == 1

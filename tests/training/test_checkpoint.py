@@ -54,6 +54,17 @@ def test_a_damaged_or_missing_file_is_named(tmp_path):
             read_checkpoint(path)
 
 
+@pytest.mark.parametrize("back", [1, 150, 399])
+def test_one_changed_bit_of_a_weight_is_noticed(tmp_path, back):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.write_last(Checkpoint({"one": torch.rand(100)}, FACTS))
+    content = bytearray(checkpoints.last.read_bytes())
+    content[-back] ^= 1
+    checkpoints.last.write_bytes(content)
+    with pytest.raises(BundleError, match=r"last.safetensors' is damaged: its content does not match its SHA-256"):
+        read_checkpoint(checkpoints.last)
+
+
 @pytest.mark.parametrize(
     "facts",
     [None, {"kind": "checkpoint", "format_version": "1", "epoch": "1"}, {"kind": "checkpoint", "format_version": "3"}],

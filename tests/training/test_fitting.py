@@ -81,20 +81,21 @@ def test_a_run_folder_holds_everything(splits, tmp_path, recipe):
         assert ("views" in facts["fit"]) == (recipe is VIEWS)
 
 
-@KINDS
+@pytest.mark.parametrize("recipe", [VIEWS, SCRATCH], ids=["views", "scratch"])
 def test_the_same_seed_gives_the_same_weights(splits, tmp_path, recipe):
-    _, first = fit(splits, recipe, run=run_in(tmp_path / "first"))
-    _, again = fit(splits, recipe, run=run_in(tmp_path / "again"))
-    assert tensors(first) == tensors(again)
-    assert (first.folder / "results.csv").read_bytes() == (again.folder / "results.csv").read_bytes()
-    if recipe in (SCRATCH, VIEWS):
-        _, other = fit(splits, replace(recipe, seed=1), run=run_in(tmp_path / "other"))
-        rows = [(run.folder / "results.csv").read_text() for run in (first, other)]
-        assert rows[0] != rows[1]
+    runs = [
+        fit(splits, replace(recipe, seed=seed), run=run_in(tmp_path / name))[1]
+        for name, seed in (("first", 0), ("again", 0), ("other", 1))
+    ]
+    weights, rows = map(tensors, runs), [(run.folder / "results.csv").read_bytes() for run in runs]
+    first, again, other = weights
+    assert first == again and rows[0] == rows[1]
+    assert first != other and rows[0] != rows[2]
 
 
-@pytest.mark.parametrize("recipe", [FINETUNE, SCRATCH], ids=["finetune", "scratch"])
-def test_an_interrupted_run_is_finished_by_the_same_call(splits, tmp_path, recipe):
+@pytest.mark.parametrize("changes", [{}, {"freeze": 1.0, "precision": "auto"}], ids=["all", "frozen"])
+def test_an_interrupted_run_is_finished_by_its_own_recipe(splits, tmp_path, changes):
+    recipe = replace(FINETUNE, **changes)
     _, straight = fit(splits, recipe, run=run_in(tmp_path / "straight"))
 
     def tell(message):
@@ -106,18 +107,9 @@ def test_an_interrupted_run_is_finished_by_the_same_call(splits, tmp_path, recip
     assert caught.value.run == str(tmp_path / "stopped")
     stopped = Run(tmp_path / "stopped")
     assert not stopped.bundle.exists()
-    fit(splits, recipe, run=stopped)
+    fit(splits, stopped.recipe, run=stopped)
     assert tensors(straight) == tensors(stopped)
     assert (straight.folder / "results.csv").read_bytes() == (stopped.folder / "results.csv").read_bytes()
-
-
-def test_a_finished_run_can_be_extended(splits, tmp_path):
-    recipe = replace(SCRATCH, schedule="constant")
-    _, longer = fit(splits, replace(recipe, epochs=5), run=run_in(tmp_path / "longer"))
-    _, run = fit(splits, recipe, run=run_in(tmp_path / "run"))
-    fit(splits, replace(recipe, epochs=5), run=Run(run.folder))
-    assert tensors(run) == tensors(longer)
-    assert [row["epoch"] for row in run.history] == [1, 2, 3, 4, 5]
 
 
 def test_a_new_training_starts_from_a_run_with_other_classes(splits, tmp_path):
@@ -187,3 +179,8 @@ def test_the_manifest_hash_says_whether_data_and_split_are_the_same(splits):
 
 def test_names_of_folders_do_not_become_markup():
     assert _escape("<b>|[a](b)\n#") == r"\<b\>\|\[a\](b) \#"
+
+
+def test_copies_of_single_pictures_are_not_mixed():
+    with pytest.raises(RecipeError, match=r"views keeps copies of single pictures, and augment mixes pictures"):
+        check_recipe(Recipe(views=2, augment=("flip", "mixup")))

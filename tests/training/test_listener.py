@@ -62,7 +62,7 @@ def test_every_epoch_becomes_a_row_and_a_note(begin, tmp_path):
         )
         assert f"accuracy {row['val_accuracy']:.4f}" in text
     assert "the best so far" in epochs[0]
-    assert last == f"Stopped after 3 epochs (all epochs done); the best was epoch {best['epoch']:g}."
+    assert last == f"Done after 3 epochs; the best was epoch {best['epoch']:g}."
     steps = [one for one in told if isinstance(one, Advance)]
     assert [one.done for one in steps] == [8 * step for step in range(1, 10)]
     assert {(one.stage, one.total) for one in steps} == {("train", 72)}
@@ -110,7 +110,9 @@ def test_a_loss_that_is_lost_at_once_is_an_error_with_the_pictures(begin, tmp_pa
     words = str(caught.value)
     assert words.startswith("The loss became no finite number in batch ")
     assert ".png, " in words and " and 5 more)" in words
-    assert words.endswith("A finite number in every batch. Use a smaller learning rate, such as --lr 0.002.")
+    assert words.endswith(
+        "A finite number in every batch. Start a new training with a smaller learning rate, such as --lr 0.001."
+    )
 
 
 def test_a_loss_that_is_lost_later_is_a_warning(begin, tmp_path):
@@ -130,7 +132,7 @@ def test_a_loss_that_is_lost_later_is_a_warning(begin, tmp_path):
     assert (found["epochs"], found["stopped"]) == (2, "a loss that is no number")
     (warning,) = [one for one in told if isinstance(one, Note) and one.warning]
     assert warning.text.startswith("The loss became no finite number in batch 1 of epoch 3 (")
-    assert warning.text.endswith(": the best weights are kept. A smaller learning rate may help: --lr 0.002.")
+    assert warning.text.endswith(": the best weights are kept. A smaller learning rate may help: --lr 0.001.")
     assert torch.isfinite(layer.weight).all()
     assert len(run.history) == 2
 
@@ -164,7 +166,7 @@ def test_where_the_start_was_the_best_that_is_said(begin, tmp_path):
     training.state.keep_best({"epoch": 0, "train_loss": 0.0, "val_loss": 0.0, "val_accuracy": 1.0, "lr": 0.0})
     found = listen(training.state, training.lesson, training.checkpoints, run=run, paths=[], tell=told.append)
     assert found["best_epoch"] == 0
-    assert notes(told)[-1] == "Stopped after 3 epochs (all epochs done); the best was where it started, the probe."
+    assert notes(told)[-1] == "Done after 3 epochs; the best was where it started, the probe."
 
 
 @pytest.mark.parametrize(

@@ -37,13 +37,17 @@ def test_they_are_computed_once_and_never_again(splits, extractor):
     np.testing.assert_array_equal(first, again)
 
 
-def test_pictures_that_come_later_change_nothing_about_those_that_are_there(splits, extractor):
-    """Nor does their order, the part that they are in, or the batch."""
-    few = splits.index.take(np.array([3, 30, 7]))
-    first, _ = compute(few, extractor)
+def test_pictures_that_come_later_are_all_that_is_computed(splits, extractor):
+    compute(splits.index.take(np.array([3, 30, 7])), extractor)
+    assert compute(splits.index, extractor)[1] == len(splits.index) - 3
+
+
+def test_neither_other_pictures_nor_order_nor_part_change_a_copy(splits, extractor, tmp_path, monkeypatch):
+    first, _ = compute(splits.index.take(np.array([30, 3, 7])), extractor)
+    monkeypatch.setenv("TELLTALE_CACHE", str(tmp_path / "another"))
     whole, count = compute(splits.index, extractor)
-    assert count == len(splits.index) - 3
-    np.testing.assert_allclose(whole[[3, 30, 7]], first, atol=1e-5)
+    assert count == len(splits.index)
+    np.testing.assert_allclose(whole[[30, 3, 7]], first, atol=1e-5)
 
 
 def test_a_picture_that_is_there_twice_is_changed_in_one_way(splits, extractor):

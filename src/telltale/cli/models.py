@@ -46,4 +46,5 @@ def _print_recipes(pattern: str, json_: bool) -> None:
 def _describe(recipe: "NamedRecipe") -> str:
     """A few lines about one recipe."""
     lines = [f"{recipe.name}: {recipe.title}", f"  data    {recipe.data}", f"  expect  {recipe.expect}"]
-    return "\n".join([*lines, f"  source  {recipe.expect.reported}"])
+    lines += [f"  source  {recipe.source}", f"  there   {recipe.expect.reported}"]
+    return "\n".join([*lines, *(f"  also    {one}" for one in recipe.also)])

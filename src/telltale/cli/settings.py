@@ -100,7 +100,7 @@ def find_idle(settings: "Recipe", given: Collection[str], job: str) -> Iterator[
         if not settings.views:
             idle["on a probe without --set views=N"] = {"augment"}
     if settings.how == "scratch":
-        idle["from scratch: it is for pretrained networks"] = {"weights", "freeze"}
+        idle["from scratch: it is for pretrained networks"] = {"weights"}
     if settings.start_from:
         idle["with --from, which brings its network and weights"] = {"model", "weights"}
     if job == "train" and settings.folds:
@@ -117,7 +117,7 @@ def find_idle(settings: "Recipe", given: Collection[str], job: str) -> Iterator[
 
 def repeat(context: "Context", *, without: Collection[str], also: Sequence[str]) -> str:
     """The command that was given, as a line for a shell, `without` the parameters of these names; `also` at its end."""
-    words = [*context.command_path.split()]
+    words = ["telltale", context.info_name or ""]
     for parameter in context.command.params:
         name, source = parameter.name or "", context.get_parameter_source(parameter.name or "")
         if name in without or source is None or source.name != "COMMANDLINE":

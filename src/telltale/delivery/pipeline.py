@@ -16,11 +16,19 @@ from telltale.delivery.outcome import Tools, Training, train_once
 from telltale.delivery.page import thumbnail
 from telltale.delivery.partition import divide, find_copies, tell_data, tell_splits
 from telltale.delivery.report import MOST_MISTAKES, ReportContent, write_report
-from telltale.delivery.resuming import change_recipe, check_same, load_splits, note_origin, read_origin, resolve_paths
+from telltale.delivery.resuming import (
+    change_recipe,
+    check_length,
+    check_same,
+    load_splits,
+    note_origin,
+    read_origin,
+    resolve_paths,
+)
 from telltale.device import choose_device
 from telltale.errors import ImageError, Interrupted
 from telltale.evaluation.picture import draw_confusion
-from telltale.files import write_atomic
+from telltale.files import locked, write_atomic
 from telltale.progress import Note, Tell, silent
 from telltale.training.fitting import PREVIEW, check_recipe, versions
 from telltale.training.recipe import Recipe
@@ -71,15 +79,16 @@ def resume(
     origin = read_origin(known)
     saved = known.recipe
     wanted = change_recipe(saved, (recipe or saved).resolved)
+    check_length(known, wanted)
     recipe = resolve_paths(wanted, origin.folder)
     device = choose_device(device)
     with prepare_network(recipe) as pending:
         opened = open_source(source or origin.source, origin.columns, tell=tell)
-        if known.bundle.exists():
-            tell(Note("This run was finished before: its test part is scored once more, after further choices."))
         with _resumable(known):
             index, extractor = scan_with(opened, recipe, pending, device=device, tell=tell)
             check_same(known, index)
+            if known.bundle.exists():
+                tell(Note("This run was finished before: its test part is scored once more, after further choices."))
             if source:
                 note_origin(known, source, origin.columns, recipe)
             return _complete(index, recipe, known, Tools(device, extractor, tell))
@@ -124,9 +133,10 @@ def _new_run(name: str, output: str | Path | None) -> Iterator[Run]:
 
 @contextlib.contextmanager
 def _resumable(run: Run) -> Iterator[None]:
-    """Ctrl-C and SIGTERM, whenever they come, name the run to go on with, once something was learned in it."""
+    """This process alone works in `run`; Ctrl-C and SIGTERM name it as the one to go on with, once it has learned."""
     try:
-        yield
+        with locked(run.folder):
+            yield
     except KeyboardInterrupt as error:
         if not _has_learned(run):
             raise

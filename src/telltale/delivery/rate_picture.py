@@ -25,7 +25,7 @@ def draw_rates(rates: Sequence[float], losses: Sequence[float], best: float) -> 
     image = Image.new("RGB", (SIZE[0] * _FINE, SIZE[1] * _FINE), RAMP[0])
     draw = ImageDraw.Draw(image)
     _write(draw, (_LEFT - 40, 26), f"Learning rate {best:g}", 24)
-    words = f"a tenth of the largest one of {len(rates)} before the loss is worse than at the start"
+    words = f"a tenth of the largest one of {len(rates)} before the loss rises"
     _write(draw, (_LEFT - 40, 64), words, 15, FAINT)
     _draw_axes(draw, plot, heights)
     places = [plot.place(rate, loss) for rate, loss in zip(rates, losses, strict=True)]

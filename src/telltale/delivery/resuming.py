@@ -66,7 +66,14 @@ def resolve_paths(recipe: Recipe, folder: str) -> Recipe:
 
 
 def change_recipe(recipe: Recipe, wanted: Recipe) -> Recipe:
-    """`wanted`, where it differs from the `recipe` of the run in length only; else `RecipeError`."""
+    """`wanted`, where it differs from the `recipe` of the run in length only; else `RecipeError`.
+
+    What `wanted` leaves to be found (precision, batch size) is what was found when the training began.
+    """
+    if wanted.precision == "auto":
+        wanted = replace(wanted, precision=recipe.precision)
+    if not wanted.batch_size:
+        wanted = replace(wanted, batch_size=recipe.batch_size)
     names = [field.name for field in fields(Recipe) if getattr(recipe, field.name) != getattr(wanted, field.name)]
     for name in names:
         if name not in CHANGEABLE:
@@ -82,6 +89,17 @@ def load_splits(run: Run, index: Index) -> Splits | None:
     """The split of `run`; None where it was not made yet."""
     path = run.folder / "splits.arrow"
     return Splits.load(path, index) if path.is_file() else None
+
+
+def check_length(run: Run, recipe: Recipe) -> None:
+    """Raise `RecipeError` where more epochs are done than `recipe` asks for."""
+    done = max((int(row["epoch"]) for row in run.history), default=0)
+    if recipe.how != "probe" and done > recipe.epochs:
+        raise RecipeError(
+            f"epochs is {recipe.epochs}, and {done} are done in {str(run)!r}.",
+            expected="At least as many as are done: what was learned is not taken back.",
+            do=f"Give more, such as --epochs {done + 10}, or leave it out.",
+        )
 
 
 def check_same(run: Run, index: Index) -> None:

@@ -36,10 +36,24 @@ class PlainCNN(nn.Module):
         self.blocks = nn.Sequential(*layers)
         self.dense = nn.Sequential(nn.Linear(channels * side * side, hidden), nn.ReLU())
         self.num_features = hidden
+        for layer in (*self.blocks, *self.dense):
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                begin_layer(layer)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         features: torch.Tensor = self.dense(self.blocks(x).flatten(1))
         return features
+
+
+def begin_layer(layer: nn.Conv2d | nn.Linear) -> None:
+    """First weights as Keras draws them: uniform with variance 2 / (inputs + outputs), biases 0.
+
+    torch's own have a third of that variance in a convolution and a sixth in the seeds' dense layer, and learn slower.
+    Source: Glorot & Bengio 2010, formula 16.
+    """
+    nn.init.xavier_uniform_(layer.weight)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 
 
 def _least(blocks: int) -> int:

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from telltale.errors import ModelError
+from telltale.model.cnn import begin_layer
 
 MOST_HIDDEN: Final = 65_536
 """Widest dense layer that is built, whoever asks for it."""
@@ -35,7 +36,9 @@ class Features(nn.Module):
                 do="Give another number; if a bundle says so, use one from a source that you trust.",
             )
         self.trunk = trunk
-        self.hidden = nn.Sequential(nn.Dropout(dropout), nn.Linear(count_features(trunk), hidden), nn.ReLU())
+        dense = nn.Linear(count_features(trunk), hidden)
+        begin_layer(dense)
+        self.hidden = nn.Sequential(nn.Dropout(dropout), dense, nn.ReLU())
         self.num_features = hidden
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -58,6 +61,7 @@ class Network(nn.Module):
         self.features = features
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(count_features(features), outputs)
+        begin_layer(self.head)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.head(self.dropout(self.features(x)))

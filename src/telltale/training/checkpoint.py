@@ -4,6 +4,7 @@ last.safetensors   everything that a training needs to go on as if it had not be
 best.safetensors   the network's weights after the epoch with the least validation loss
 """
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,17 @@ class Checkpoints:
 def _to_bytes(checkpoint: Checkpoint) -> bytes:
     tensors = {name: _plain(tensor) for name, tensor in checkpoint.tensors.items()}
     facts = json.dumps(checkpoint.facts)
-    return save(tensors, {"kind": "checkpoint", "format_version": str(_VERSION), "facts": facts})
+    described = {"kind": "checkpoint", "format_version": str(_VERSION), "facts": facts}
+    return save(tensors, described | {"sha256": _digest(tensors, facts)})
+
+
+def _digest(tensors: dict[str, torch.Tensor], facts: str) -> str:
+    """SHA-256 of everything that a checkpoint says: safetensors itself notices no changed bit."""
+    state = hashlib.sha256(facts.encode())
+    for name, tensor in sorted(tensors.items()):
+        state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        state.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return state.hexdigest()
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:
@@ -89,5 +100,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
             f"{str(path)!r} is no checkpoint that this version of Telltale knows.",
             expected="Weights that a training of this version wrote.",
             do="Check the path, use the version that wrote it, or train again.",
+        )
+    if described.get("sha256") != _digest(tensors, described["facts"]):
+        raise BundleError(
+            f"The checkpoint {str(path)!r} is damaged: its content does not match its SHA-256.",
+            expected="The bytes that the training wrote.",
+            do="Copy it again from where it is whole, or train again.",
         )
     return Checkpoint(tensors, json.loads(described["facts"]))

@@ -14,6 +14,7 @@ from telltale.data.decoding import decode
 from telltale.data.manifest import Manifest
 from telltale.data.splits import Splits
 from telltale.device import choose_device
+from telltale.errors import RecipeError
 from telltale.files import timestamp, write_atomic, write_json
 from telltale.model.backbone import PendingBackbone, request_backbone
 from telltale.model.bundle import Golden, read_start, save
@@ -100,7 +101,13 @@ def request_start(recipe: Recipe) -> PendingBackbone:
 
 def check_recipe(recipe: Recipe) -> None:
     """Raise now, before any picture is looked at, what training by `recipe` would raise later."""
-    parse_augmentation(recipe.augment)
+    augmentation = parse_augmentation(recipe.augment)
+    if recipe.views and augmentation.mixes:
+        raise RecipeError(
+            "views keeps copies of single pictures, and augment mixes pictures (mixup, cutmix).",
+            expected="Copies of a picture by itself, or pictures that are mixed anew in each epoch.",
+            do="Leave mixup and cutmix out, or use --set views=0.",
+        )
     if recipe.how == "scratch":
         check_network(recipe.model, recipe.img_size, pool=recipe.pool)
 

@@ -88,7 +88,8 @@ def keep_frozen(
     example = next(iter(training.in_order())).inputs[:2]
     found = None if mixes else cut_network(start.network, recipe.freeze, example)
     if found is None:
-        tell(Note("The frozen layers run in each epoch: this network or augmentation does not let them run apart."))
+        why = "pictures are mixed with one another" if mixes else "this network does not fall into two parts"
+        tell(Note(f"The frozen layers run in each epoch: {why}."))
         return None
     extractor = start.extractor
     # A dense layer that the pretrained backbone ends in is trained: its engine gives what lies behind it.

@@ -1,7 +1,7 @@
 """`listen`: run the training loop, write each epoch into the run folder, and tell what happens."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from telltale.errors import Interrupted, ModelError, RecipeError
@@ -19,6 +19,7 @@ from telltale.training.events import (
 from telltale.training.guard import NotFinite
 from telltale.training.interruption import noted_signals
 from telltale.training.loop import Lesson, Stopped, TooLarge, train_epochs
+from telltale.training.recipe import RATES
 from telltale.training.run import Run
 from telltale.training.state import State
 
@@ -34,7 +35,7 @@ def listen(
     `paths` are the training pictures, by row. Raises `Interrupted` where a signal came, `RecipeError` where the loss
     became no finite number before there was anything to keep, `ModelError` where memory does not suffice.
     """
-    listener = _Listener(run, paths, lesson.recipe.lr, tell)
+    listener = _Listener(run, state, paths, lesson.recipe.lr, tell)
     with noted_signals() as wants_stop:
         try:
             for event in train_epochs(state, replace(lesson, wants_stop=wants_stop), checkpoints):
@@ -45,7 +46,7 @@ def listen(
             raise RecipeError(
                 f"The loss became no finite number in {_place(error, paths)}.",
                 expected="A finite number in every batch.",
-                do=f"Use a smaller learning rate, such as --lr {lesson.recipe.lr / 10:g}.",
+                do=f"Start a new training with a smaller learning rate, such as --lr {listener.lower:g}.",
             ) from error
         except TooLarge as error:
             raise ModelError(
@@ -59,8 +60,10 @@ def listen(
 class _Listener:
     """Hears the loop."""
 
-    def __init__(self, run: Run, paths: Sequence[str], lr: float, tell: Tell) -> None:
-        self.run, self.paths, self.lr, self.tell = run, paths, lr, tell
+    def __init__(self, run: Run, state: State, paths: Sequence[str], lr: float, tell: Tell) -> None:
+        self.run, self.state, self.paths, self.tell = run, state, paths, tell
+        # A tenth, but not more than what usually works.
+        self.lower = min(lr / 10, RATES["scratch"])
         self.found: dict[str, Any] = {}
         self.done = self.total = self.epochs = 0
 
@@ -72,7 +75,7 @@ class _Listener:
                 self.done = (event.epoch - 1) * event.pictures + event.step * event.pictures // event.steps
                 where = "a GPU" if event.device.startswith("cuda") else "the processor"
                 counts = f"{event.pictures:,} pictures, {event.parameters:,} numbers to learn"
-                self.tell(Note(f"Training on {where} in {event.precision}: {counts}, at most {event.epochs} epochs."))
+                self.tell(Note(f"Training on {where} in {event.precision}: {counts}, at most {_count(event.epochs)}."))
             case StepDone():
                 self.done += event.pictures
                 epoch = f"epoch {event.epoch} of {self.epochs}"
@@ -81,9 +84,9 @@ class _Listener:
                 self.tell(Note(f"Memory was short: each batch goes through in {event.pieces} pieces.", warning=True))
             case LossLost():
                 text = f"The loss became no finite number in {_place(event, self.paths)}: the best weights are kept."
-                self.tell(Note(f"{text} A smaller learning rate may help: --lr {self.lr / 10:g}.", warning=True))
+                self.tell(Note(f"{text} A smaller learning rate may help: --lr {self.lower:g}.", warning=True))
             case EpochDone():
-                self.run.record(asdict(event))
+                self.run.rewrite(self.state.rows)
                 losses = f"loss {event.train_loss:.4f}, validation loss {event.val_loss:.4f}"
                 better = ", the best so far" if event.improved else ""
                 text = f"epoch {event.epoch} of {self.epochs}: {losses}, accuracy {event.val_accuracy:.4f}{better}"
@@ -91,7 +94,12 @@ class _Listener:
             case TrainingStopped():
                 self.found = {"epochs": event.epochs, "best_epoch": event.best_epoch, "stopped": event.reason}
                 best = f"epoch {event.best_epoch}" if event.best_epoch else "where it started, the probe"
-                self.tell(Note(f"Stopped after {event.epochs} epochs ({event.reason}); the best was {best}."))
+                end = "Done" if event.reason == "all epochs done" else f"Stopped, {event.reason},"
+                self.tell(Note(f"{end} after {_count(event.epochs)}; the best was {best}."))
+
+
+def _count(epochs: int) -> str:
+    return f"{epochs} epoch{'s' * (epochs != 1)}"
 
 
 def _place(lost: LossLost | NotFinite, paths: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """Fine-tuning and training from scratch: network, pictures and loop, and the backbone and head that they leave."""
 
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from telltale.data.splits import Splits
 from telltale.device import choose_device, keep_memory
+from telltale.errors import BundleError
 from telltale.model.engine import has_bf16
 from telltale.model.features import Extractor
 from telltale.model.head import Head
@@ -43,6 +45,7 @@ def fit_network(
     lesson.recipe.save(run.folder / "recipe.toml")
     checkpoints = Checkpoints(run.weights)
     _resume(state, checkpoints, run, tell)
+    lesson = replace(lesson, precision=state.precision)
     if recipe.time:
         lesson = replace(lesson, until=run.started + read_time(recipe.time) - state.seconds)
     found = listen(state, lesson, checkpoints, run=run, paths=splits.train.paths, tell=tell)
@@ -71,6 +74,7 @@ def prepare(
     # Kernels with channels last, as the pixels come: 0.8 of the time of a step (plain CNN, 64 pixels, 2 cores).
     start.network.to(device).to(memory_format=torch.channels_last)
     state = _open_state(start, recipe)
+    state.precision = _choose_precision(recipe, device)
     if not recipe.batch_size:
         recipe = replace(recipe, batch_size=_find_batch_size(splits, start, tell))
     forward, training, validation = _open_feeds(splits, recipe, start, device=device, tell=tell)
@@ -81,7 +85,7 @@ def prepare(
     loss = Loss(smoothing=recipe.label_smoothing, weights=weights)
     if recipe.compile:
         forward.compile()
-    return start, state, Lesson(forward, training, validation, loss, recipe, _choose_precision(recipe, device))
+    return start, state, Lesson(forward, training, validation, loss, recipe, state.precision)
 
 
 def _open_state(start: Start, recipe: Recipe) -> "State":
@@ -160,10 +164,20 @@ def _resume(state: "State", checkpoints: "Checkpoints", run: Run, tell: Tell) ->
     from telltale.training.checkpoint import read_checkpoint
 
     if not checkpoints.last.is_file():
+        if checkpoints.best.is_file() or any(row["epoch"] for row in run.history):
+            raise BundleError(
+                f"{str(checkpoints.last)!r} is missing, and epochs were done in this run.",
+                expected="The last checkpoint of the training beside its best one.",
+                do="Copy it back, or start a new training from these weights: --from RUN.",
+            )
         run.rewrite(state.rows)
         return
     last = read_checkpoint(checkpoints.last)
-    state.load(last, read_checkpoint(checkpoints.best) if checkpoints.best.is_file() else None)
+    best = None
+    if checkpoints.best.is_file():
+        with contextlib.suppress(BundleError):  # `last` may hold the best weights itself; else `load` says so
+            best = read_checkpoint(checkpoints.best)
+    state.load(last, best)
     if state.best:
         checkpoints.write_best(state.save_best())
     run.rewrite(state.rows)

@@ -1,7 +1,7 @@
 """`find_rate`: the learning-rate range test of Smith (2017, "Cyclical Learning Rates", section 3.3).
 
 The rate grows from batch to batch; the loss falls, and then rises sharply. A good largest rate lies well below the one
-from which the loss is worse than at the start. What is trained here is thrown away.
+from which it rises. What is trained here is thrown away.
 """
 
 import itertools
@@ -29,12 +29,11 @@ SMOOTH: Final = 0.9
 DIVERGED: Final = 4.0
 """Times the least loss: the test ends there."""
 
-
 START: Final = 20
-"""Batches whose losses say how high the loss is at the start, and how far batches differ."""
+"""Batches whose losses say how far batches differ."""
 
 LASTING: Final = 5
-"""Batches in a row above that: the loss has left it, and comes back only with weights that are destroyed."""
+"""Batches in a row that are worse: the loss has risen, and comes back only with weights that are destroyed."""
 
 SHARE: Final = 0.1
 """Of the rate at which that happens: it is seen some ten batches, a factor of four, too late. The steepest slope of the
@@ -87,9 +86,9 @@ def smooth(losses: Sequence[float]) -> list[float]:
 
 
 def suggest_rate(rates: Sequence[float], losses: Sequence[float]) -> float:
-    """A tenth of the largest rate before the smoothed loss is worse than at the start, rounded to two digits.
+    """A tenth of the largest rate before the smoothed loss gets worse, rounded to two digits.
 
-    `losses` are those of single batches. Worse is what is higher than their mean at the start by more than four
+    `losses` are those of single batches. Worse is what is higher than the least average before by more than four
     standard errors, several batches in a row.
 
     >>> suggest_rate([10.0 ** (number / 10 - 4) for number in range(40)], [1.0] * 30 + [9.0] * 10)
@@ -97,12 +96,12 @@ def suggest_rate(rates: Sequence[float], losses: Sequence[float]) -> float:
     """
     if not rates:
         return LOWEST
-    first = np.array(losses[:START])
-    # Of the difference between the moving average and that mean.
-    error = float(first.std(ddof=1 if len(first) > 1 else 0)) * math.sqrt((1 - SMOOTH) / (1 + SMOOTH) + 1 / len(first))
-    least = 1.001 * first.mean() + 4 * error
-    worse = [loss > least for loss in smooth(losses)]
-    ends = (place for place in range(START, len(rates)) if all(worse[place : place + LASTING]))
+    first, smoothed = np.array(losses[:START]), np.array(smooth(losses))
+    # Of the difference between two averages of batches at the start; and a little, where batches hardly differ.
+    error = float(first.std(ddof=1 if len(first) > 1 else 0)) * math.sqrt(2 * (1 - SMOOTH) / (1 + SMOOTH))
+    lowest = np.minimum.accumulate([first.mean(), *smoothed[START:]])[1:]
+    worse = smoothed[START:] > lowest + 4 * error + 0.02 * first.mean()
+    ends = (START + place for place in range(len(worse)) if worse[place : place + LASTING].all())
     limit = next(ends, len(rates)) - 1
     return float(f"{SHARE * rates[limit]:.1e}")
 

@@ -168,6 +168,8 @@ class Recipe:
                 _check(name, getattr(self, name), not getattr(self, name), own)
             learned = "Nothing with fit scratch, which begins with random weights."
             _check("start_from", self.start_from, self.how != "scratch", learned)
+        once = not (self.time and self.folds)
+        _check("time", self.time, once, "No limit of time in a cross-validation: give each fold fewer epochs.")
         right = not self.time or read_time(self.time) > 0
         _check("time", self.time, right, "A number with s, m or h, such as 10m.")
 

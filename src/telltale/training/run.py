@@ -55,12 +55,8 @@ class Run:
         with open(path, newline="", encoding="utf-8") as file:
             return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
-    def record(self, row: dict[str, float]) -> None:
-        """Add one epoch to results.csv, durably."""
-        self.rewrite([*self.history, row])
-
     def rewrite(self, rows: Sequence[dict[str, float]]) -> None:
-        """Make these rows, one per epoch, the whole of results.csv."""
+        """Make these rows, one per epoch, the whole of results.csv, durably."""
         lines = [",".join(COLUMNS), *(",".join(_number(one[name]) for name in COLUMNS) for one in rows)]
         write_atomic(self.folder / "results.csv", "\n".join(lines) + "\n")
 

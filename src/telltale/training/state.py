@@ -13,7 +13,7 @@ from telltale.errors import BundleError
 from telltale.training.average import Average
 from telltale.training.checkpoint import Checkpoint
 
-_FACTS: Final = ("epoch", "step", "seen", "lr", "rows", "best_row", "pieces")
+_FACTS: Final = ("epoch", "step", "seen", "lr", "rows", "best_row", "pieces", "precision")
 """Fields of a state that are plain values, as they are saved."""
 
 
@@ -25,7 +25,8 @@ class State:
     of it are behind. `losses` holds the summed loss of each of these batches, `lr` is the learning rate of the last
     step, `rows` has one row of results.csv per epoch that is done. `best` are the weights of the least validation loss,
     `best_row` is their row. Each batch goes through the network in so many `pieces`: more than one where memory did
-    not suffice. `seconds` were spent before this process began.
+    not suffice. `precision` is that of the layers, `f32` or `bf16`, wherever the training goes on: another one would
+    make it another training. `seconds` were spent before this process began.
     """
 
     network: nn.Module
@@ -41,6 +42,7 @@ class State:
     best: dict[str, torch.Tensor] = field(default_factory=dict)
     best_row: dict[str, float] = field(default_factory=dict)
     pieces: int = 1
+    precision: str = "f32"
     seconds: float = 0.0
 
     @property

@@ -1,0 +1,199 @@
+"""`telltale train` as users meet it: stopped and resumed, flags that exclude one another, a rate, a proof."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import typer
+
+from telltale.cli.console import explained
+from telltale.cli.results import print_proof
+from telltale.delivery.pipeline import train
+from telltale.delivery.resume_proof import ResumeProof, compare_runs
+from telltale.training.recipe import Recipe
+
+NETWORK, SIDE = "test_efficientnet", 64
+QUICK = ("--model", "cnn", "--img-size", "24", "--epochs", "1")
+"""A training that needs neither weights nor a conversion."""
+
+
+def refuse(answer, words: str) -> None:
+    """The answer is one message in three parts, with these words."""
+    assert answer.code == 2, answer
+    assert re.search(r"^error: .+\n  expected: .+\n  do: .+", answer.stderr, re.MULTILINE), answer
+    assert re.search(words, answer.stderr), answer
+    assert answer.stdout == "", answer
+
+
+def _hears_ctrl_c():
+    """A shell lets what it runs in the background ignore Ctrl-C, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def begin_and_stop(folder: Path, *flags: str, number: signal.Signals) -> tuple[int, str, str]:
+    """Exit code and output of a training that gets a signal after its second epoch, in the middle of another."""
+    command = [sys.executable, "-m", "telltale", "train", "pictures", "--output", "mine", *flags]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=folder, preexec_fn=_hears_ctrl_c, **pipes) as process:
+        results = folder / "mine" / "results.csv"
+        end = time.monotonic() + 120
+        while not (results.is_file() and results.read_text().count("\n") > 2) and time.monotonic() < end:
+            time.sleep(0.01)
+        process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=60)
+    return process.returncode, stdout, stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_sigterm_saves_and_resume_goes_on(cli, pictures, tmp_path):
+    flags = ("--model", "cnn", "--img-size", "24", "--epochs", "60", "-b", "4", "--patience", "0", "--device", "cpu")
+    code, stdout, stderr = begin_and_stop(tmp_path, *flags, number=signal.SIGTERM)
+    assert code == 75, stderr
+    assert stdout == ""
+    assert re.search(r"Stopped after batch \d of epoch \d+; everything is saved\.", stderr), stderr
+    assert "next: telltale train --resume mine " in stderr
+    assert "Traceback" not in stderr
+    answer = cli("train", "--resume", "mine")
+    assert answer.code == 0, answer
+    assert re.search(r"The training goes on after (batch \d of )?epoch \d+\.", answer.stderr), answer
+    recipe = Recipe(model="cnn", img_size=24, epochs=60, batch_size=4, patience=0)
+    straight = train(pictures, recipe, output=tmp_path / "straight", device="cpu")
+    assert compare_runs(straight.run.folder, tmp_path / "mine")[1] == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
+def test_ctrl_c_saves_too(pictures, tmp_path):
+    flags = ("--model", "cnn", "--img-size", "24", "--epochs", "100000", "--patience", "0")
+    code, stdout, stderr = begin_and_stop(tmp_path, *flags, number=signal.SIGINT)
+    assert (code, stdout) == (75, ""), stderr
+    assert "next: telltale train --resume mine " in stderr
+    assert "Traceback" not in stderr
+    assert (tmp_path / "mine" / "weights" / "last.safetensors").is_file()
+
+
+def test_ctrl_c_before_a_training_says_what_is_kept(capsys):
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(typer.Exit) as caught, explained():
+            raise KeyboardInterrupt
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert caught.value.exit_code == 75
+    said = " ".join(capsys.readouterr().err.split())
+    assert "Interrupted. What was seen of the pictures and their features are kept: the same command goes on" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), r"No DATA was given\.\n  expected: .+ only --resume knows where they are"),
+        (("--find-lr",), r"No DATA was given\."),
+        (("--resume", "mine", "--find-lr"), r"--resume was given together with --find-lr\."),
+        (
+            ("--resume", "mine", "--prove-resume", "--output", "x"),
+            r"--resume was given together with --prove-resume and --output\.",
+        ),
+        (("--resume", "mine", "--label-col", "x"), r"--resume was given together with --label-col\."),
+        (("--resume", "mine", "--from", "x"), r"--resume was given together with --from\.\n.+\n  do: Leave --from out"),
+        (("pictures", "--find-lr", "--prove-resume"), r"--find-lr and --prove-resume were given together\."),
+        (("pictures", "--recipe", "x", "--quality", "fast"), r"--recipe and --quality were given together\."),
+        (("--resume", "mine"), r"'mine' is not a run folder"),
+        (("pictures", "--find-lr"), r"A probe has no learning rate to find"),
+        (("pictures", "--prove-resume"), r"A probe cannot be killed between two steps"),
+        (("pictures", "--quality", "fine"), r"quality"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_flags_that_cannot_be_are_explained(cli, pictures, tmp_path, arguments, words):
+    refuse(cli("train", *arguments), words)
+    assert {path.name for path in tmp_path.iterdir()} == {"pictures"}
+
+
+def test_flags_without_effect_are_named(cli, pictures):
+    answer = cli(
+        "train", "pictures", *QUICK, "--freeze", "0.5", "--weights", "x", "--folds", "2", "--test-split", "0.2"
+    )
+    assert answer.code == 0, answer
+    for flag in ("freeze", "weights"):
+        assert f"warning: --{flag} has no effect from scratch: it is for pretrained networks." in answer.stderr
+    assert "warning: --test-split has no effect on a cross-validation" in answer.stderr
+
+
+def test_flags_without_effect_on_a_probe_are_named(cli, pictures, weights):
+    flags = ("--model", NETWORK, "--img-size", SIDE, "--epochs", "3", "--augment", "flip")
+    answer = cli("train", "pictures", *flags, env={"TELLTALE_WEIGHTS": str(weights)})
+    assert answer.code == 0, answer
+    assert "warning: --epochs has no effect on a probe: it is for --fit finetune and --fit scratch." in answer.stderr
+    assert "warning: --augment has no effect on a probe without --set views=N." in answer.stderr
+
+
+def test_a_search_for_the_rate_ends_with_the_next_command(cli, pictures, tmp_path):
+    flags = ("--model", "cnn", "--img-size", "24", "-b", "4", "--augment", "flip,rotation=20", "--set", "clip=1")
+    answer = cli("train", "pictures", *flags, "--find-lr", "--lr", "3", "--output", "rate")
+    assert answer.code == 0, answer
+    rate = re.search(r"^Train with a learning rate of ([\d.e-]+): a tenth of the largest of \d+ rates", answer.stdout)[
+        1
+    ]
+    assert "warning: --lr has no effect on --find-lr, which looks for one." in answer.stderr
+    following = (
+        f"next: telltale train pictures --model cnn --batch-size 4 --img-size 24 --augment {flags[7]} --set clip=1"
+    )
+    assert f"{following} --lr {rate}\n" in answer.stderr
+    assert {path.name for path in (tmp_path / "rate").iterdir()} == {"lr_finder.csv", "lr_finder.png"}
+    content = json.loads(cli("train", "pictures", *flags, "--find-lr", "--json").stdout)
+    assert (content["lr"], content["folder"]) == (float(rate), "rates/pictures")
+    assert content["curve"][0]["lr"] == pytest.approx(1e-6)
+
+
+def test_resume_is_proven_on_ones_own_pictures(cli, pictures, tmp_path):
+    flags = ("--model", "cnn", "--img-size", "24", "--epochs", "2", "-b", "8", "--device", "cpu")
+    answer = cli("train", "pictures", *flags, "--prove-resume", "--output", "x", "--json")
+    assert answer.code == 0, answer
+    content = json.loads(answer.stdout)
+    assert (content["equal"], content["difference"], content["steps"], len(content["kills"])) == (True, "", 8, 2)
+    assert "warning: --output has no effect on --prove-resume, which leaves no run behind." in answer.stderr
+    assert {path.name for path in tmp_path.iterdir()} == {"pictures"}
+
+
+def test_a_proof_is_said_in_words(capsys):
+    compared = ("10 tensors of weights/best.safetensors", "3 rows of results.csv")
+    print_proof(ResumeProof(12, (3, 7), compared, "", 2.5), False)
+    assert capsys.readouterr().out == (
+        "Equal, bit for bit: a training left alone and one killed after 3 and 7 of 12 steps and resumed.\n"
+        "The same in both: 10 tensors of weights/best.safetensors and 3 rows of results.csv.\n"
+    )
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_a_proof_that_fails_has_exit_code_1(capsys, as_json):
+    with pytest.raises(typer.Exit) as caught:
+        print_proof(ResumeProof(12, (3, 7), (), "results.csv: row 1 is 'a' and 'b'", 2.5), as_json)
+    assert caught.value.exit_code == 1
+    said = capsys.readouterr().out
+    if as_json:
+        assert json.loads(said)["equal"] is False
+    else:
+        assert said.splitlines()[0].startswith("Not equal: ")
+        assert said.splitlines()[1] == "The first difference: results.csv: row 1 is 'a' and 'b'."
+
+
+def test_named_recipes_presets_and_other_starts(cli, pictures, weights, tmp_path):
+    env = {"TELLTALE_WEIGHTS": str(weights)}
+    named = cli("train", "pictures", "--recipe", "cats-dogs-cnn-augmented", *QUICK[2:], "--output", "named", env=env)
+    assert named.code == 2, named  # one sigmoid output, four classes
+    assert "output is 'sigmoid', and there are 4 classes" in named.stderr
+    named = cli(
+        "train", "pictures", "--recipe", "cats-dogs-cnn-augmented", *QUICK[2:], "--output", "named", "--set",
+        "output=softmax", "-b", "0", "--time", "1h",
+    )  # fmt: skip
+    assert named.code == 0, named
+    assert "Batch size 8: " in named.stderr
+    started = cli("train", "pictures", "--from", "named", "--epochs", "1", "--output", "started")
+    assert started.code == 0, started
+    assert "A new training that starts from the weights of named (cnn, 24 pixels)." in started.stderr
+    assert "Head first: the probe's validation accuracy is" in started.stderr
