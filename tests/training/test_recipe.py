@@ -147,7 +147,7 @@ OTHER = Recipe(
     weight_decay=0.01, schedule="plateau", warmup=1.5, step_epochs=3, factor=0.5, patience=0, label_smoothing=0.1,
     balance="weights", ema=0.999, clip=1.0, augment=("medium", 'rotation="20"', "é"), compile=True,
 )  # fmt: skip
-STARTED = Recipe(start_from="runs/a", fit="finetune")
+STARTED = Recipe(start_from="runs/a", fit="finetune", folds=3)
 
 
 def test_every_setting_survives_the_file(tmp_path):
@@ -218,3 +218,8 @@ def test_no_recipe_is_explained(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(RecipeError, match=r"The recipe '.*recipe.toml' cannot be read \(.+\)\. A TOML file such as"):
         Recipe.load(path)
+
+
+def test_a_limit_of_time_is_for_one_training():
+    with pytest.raises(RecipeError, match=r"time is '10m'\. No limit of time in a cross-validation"):
+        Recipe(time="10m", folds=3)
