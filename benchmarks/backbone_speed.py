@@ -7,7 +7,7 @@ engine that a probe uses, a stream on each core. *Learning*: forward, backward a
 thread, channels last. Both in bf16 where the processor has it. Median of the rounds (least to greatest).
 
 The figures are images per second of time that the processor spent on them, times the number of cores: what an idle
-machine does, measured on one that is not. (At a load of 8 on two cores hgnetv2_b4 and convnext_tiny had 71 and 34, and
+machine does, measured on one that is not. (At a load of 6 on two cores hgnetv2_b4 and convnext_tiny have 71 and 34, and
 with the machine to themselves 75 and 35 per second of the clock.)
 """
 

@@ -136,7 +136,10 @@ def test_a_whole_backbone_runs_in_its_engine_over_every_copy(splits, extractor, 
     ("changes", "words"),
     [
         ({"augment": CHANGES}, "because pictures change; --set views=4 keeps 4 copies"),
-        ({"augment": ("mixup",), "views": 2}, "this network or augmentation does not let them run apart"),
+        (
+            {"augment": ("mixup",), "views": 2},
+            "The frozen layers run in each epoch: pictures are mixed with one another",
+        ),
     ],
 )
 def test_where_they_cannot_be_kept_the_whole_network_runs(splits, extractor, changes, words):

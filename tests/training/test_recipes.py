@@ -53,8 +53,8 @@ def test_the_settings_fit_together(recipe):
     parse_augmentation(settings.augment)
     architecture = describe_network(settings.model, size=settings.img_size, pool=settings.pool)
     assert architecture.size == settings.img_size > 0
-    pretrained = {name.partition(".")[0] for name in list_models(f"{settings.model}*", pretrained=True)}
-    assert settings.how == "scratch" or settings.model in pretrained
+    names = list_models(f"{settings.model}*", pretrained=True)
+    assert settings.how == "scratch" or settings.model in {*names, *(name.partition(".")[0] for name in names)}
     # A setting for another way of training would do nothing.
     assert settings.how == "finetune" or (settings.freeze, settings.layer_decay) == (0.0, 0.75)
     assert settings.how != "probe" or settings == replace(

@@ -85,7 +85,8 @@ def keep_frozen(
     """
     changes = training.augmentation is not None
     mixes = training.augmentation is not None and training.augmentation.mixes
-    example = next(iter(training.in_order())).inputs[:2]
+    # Of validation: on a GPU a feed that is asked once puts all its pictures there.
+    example = next(iter(validation.in_order())).inputs[[0, -1]]
     found = None if mixes else cut_network(start.network, recipe.freeze, example)
     if found is None:
         why = "pictures are mixed with one another" if mixes else "this network does not fall into two parts"
@@ -125,7 +126,7 @@ def _keep_activations(
     """Run the lower layers over every copy of the pictures now."""
     found.lower.eval()
     with torch.inference_mode():
-        example = found.lower(next(iter(training.in_order())).inputs[:2])
+        example = found.lower(next(iter(validation.in_order())).inputs[:2])
     each = example[0].numel() * example.element_size()
     size = each * (len(training) * copies + len(validation))
     if size > IN_MEMORY and size > shutil.disk_usage(cache_folder("activations")).free // DISK_PARTS:
