@@ -6,14 +6,19 @@ import numpy as np
 import pytest
 import torch
 
+from telltale.batches.feed import PictureFeed
+from telltale.batches.preprocess import Preprocess
+from telltale.model.backbone import Architecture
 from telltale.model.features import features
-from telltale.progress import Note
+from telltale.model.network import Network
+from telltale.progress import Note, silent
 from telltale.training import frozen as module
 from telltale.training.events import EpochDone
-from telltale.training.frozen import KeptFeed
+from telltale.training.frozen import KeptFeed, keep_frozen
 from telltale.training.loop import train_epochs
 from telltale.training.network import prepare
 from telltale.training.recipe import Recipe
+from telltale.training.start import Start
 from telltale.training.views import Views, view_features
 
 BASE = {
@@ -148,6 +153,35 @@ def test_where_they_cannot_be_kept_the_whole_network_runs(splits, extractor, cha
     assert lesson.forward is start.network
     assert state.frozen
     list(train_epochs(state, lesson))
+
+
+class Moody(torch.nn.Sequential):
+    """Does one thing with bright pictures and another with dark ones: no recording of it is right."""
+
+    num_features = 4
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self[0](x)
+        return (self[1](x) if x.mean() > 0 else self[2](x)).mean((2, 3))
+
+
+def test_a_network_that_cannot_be_cut_runs_as_a_whole(splits):
+    preprocess = Preprocess(16)
+    network = Network(Moody(*(torch.nn.Conv2d(channels, 4, 3) for channels in (3, 4, 4))), 4)
+    feeds = [PictureFeed(part, preprocess, batch_size=8) for part in (splits.train, splits.validation)]
+    start, told = Start(network, Architecture("moody", (), 16), preprocess), []
+    kept = keep_frozen(start, splits, feeds[0], validation=feeds[1], recipe=Recipe(freeze=0.4), tell=told.append)
+    assert kept is None
+    assert told[-1].text == "The frozen layers run in each epoch: this network does not fall into two parts."
+
+
+def test_one_validation_picture_is_enough(splits, extractor):
+    part = splits.validation.take(np.array([0]))
+    validation = PictureFeed(part, extractor.preprocess)
+    start, _, lesson, _ = begin(splits, extractor)
+    training = lesson.training.pictures
+    kept = keep_frozen(start, splits, training, validation=validation, recipe=lesson.recipe, tell=silent)
+    assert kept is not None and len(kept[2]) == 1
 
 
 def test_augmentation_that_changes_nothing_lets_them_be_kept(splits, extractor):
