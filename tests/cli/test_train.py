@@ -12,9 +12,11 @@ import pytest
 import typer
 
 from telltale.cli.console import explained
-from telltale.cli.results import print_proof
+from telltale.cli.results import print_proof, print_rate
 from telltale.delivery.pipeline import train
+from telltale.delivery.rate_search import RateSearch
 from telltale.delivery.resume_proof import ResumeProof, compare_runs
+from telltale.training.rate_finder import RateCurve
 from telltale.training.recipe import Recipe
 
 NETWORK, SIDE = "test_efficientnet", 64
@@ -51,7 +53,7 @@ def begin_and_stop(folder: Path, *flags: str, number: signal.Signals) -> tuple[i
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs signals")
 def test_sigterm_saves_and_resume_goes_on(cli, pictures, tmp_path):
-    flags = ("--model", "cnn", "--img-size", "24", "--epochs", "60", "-b", "4", "--patience", "0", "--device", "cpu")
+    flags = ("--model", "cnn", "--img-size", "24", "--epochs", "20", "-b", "8", "--patience", "0", "--device", "cpu")
     code, stdout, stderr = begin_and_stop(tmp_path, *flags, number=signal.SIGTERM)
     assert code == 75, stderr
     assert stdout == ""
@@ -61,7 +63,7 @@ def test_sigterm_saves_and_resume_goes_on(cli, pictures, tmp_path):
     answer = cli("train", "--resume", "mine")
     assert answer.code == 0, answer
     assert re.search(r"The training goes on after (batch \d of )?epoch \d+\.", answer.stderr), answer
-    recipe = Recipe(model="cnn", img_size=24, epochs=60, batch_size=4, patience=0)
+    recipe = Recipe(model="cnn", img_size=24, epochs=20, batch_size=8, patience=0)
     straight = train(pictures, recipe, output=tmp_path / "straight", device="cpu")
     assert compare_runs(straight.run.folder, tmp_path / "mine")[1] == ""
 
@@ -145,9 +147,14 @@ def test_a_search_for_the_rate_ends_with_the_next_command(cli, pictures, tmp_pat
     )
     assert f"{following} --lr {rate}\n" in answer.stderr
     assert {path.name for path in (tmp_path / "rate").iterdir()} == {"lr_finder.csv", "lr_finder.png"}
-    content = json.loads(cli("train", "pictures", *flags, "--find-lr", "--json").stdout)
-    assert (content["lr"], content["folder"]) == (float(rate), "rates/pictures")
-    assert content["curve"][0]["lr"] == pytest.approx(1e-6)
+
+
+def test_a_rate_is_printed_as_json(capsys, tmp_path):
+    curve = RateCurve((1e-6, 1e-5, 1e-4), (0.7, 0.6, 0.5), 1e-5)
+    print_rate(RateSearch(curve, tmp_path, 2.5), "telltale train pictures", True)
+    content = json.loads(capsys.readouterr().out)
+    assert content == {"lr": 1e-5, "folder": str(tmp_path), "seconds": 2.5, "curve": curve.rows}
+    assert content["curve"][0] == {"lr": 1e-6, "loss": 0.7}
 
 
 def test_resume_is_proven_on_ones_own_pictures(cli, pictures, tmp_path):
