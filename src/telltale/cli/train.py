@@ -71,7 +71,7 @@ def train(
         int | None, Option(help="Stop after so many epochs without improvement; 0: never. [default: 12]")
     ] = None,
     freeze: Annotated[
-        float | None, Option(help="Finetune: share of the backbone's layers that stay as they are, 0 to 1.")
+        float | None, Option(help="Share of the backbone's layers that stay as they are, 0 to 1.")
     ] = None,
     augment: Annotated[
         str | None, Option(help="Random changes of training pictures: presets or terms such as flip,rotation=20.")
