@@ -1,13 +1,17 @@
 """Write docs/<command>.md from what `telltale <command> --help` prints, and the pages that are tables of the code:
-augmentation, checks, recipes and quality.
+augmentation, checks, recipes, quality and settings.
 
 --check: are they current?
 
 python docs/generate.py [--check]
 """
 
+import ast
+import inspect
+import itertools
 import os
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 from typer.main import get_command
@@ -19,6 +23,7 @@ from telltale.cli import app
 from telltale.data.checks import describe_checks
 from telltale.training.candidates import CANDIDATES
 from telltale.training.quality import QUALITIES, choose_quality
+from telltale.training.recipe import Recipe
 from telltale.training.recipes import NamedRecipe, find_recipe, list_recipes
 
 DOCS = Path(__file__).parent
@@ -30,7 +35,7 @@ def pages() -> dict[str, str]:
     commands = {f"{name}.md": page(name) for name in sorted(get_command(app).commands)}
     checks = f"# What `telltale inspect` looks for\n\n{describe_checks()}"
     changes = f"# How training pictures can be changed\n\n{describe_changes()}\n{describe_presets()}"
-    commands |= {"augmentation.md": changes}
+    commands |= {"augmentation.md": changes, "settings.md": describe_settings()}
     return commands | {"checks.md": checks, "recipes.md": describe_recipes(), "quality.md": describe_quality()}
 
 
@@ -69,6 +74,33 @@ def describe_recipe(recipe: NamedRecipe) -> str:
     if recipe.also:
         lines += ["\nWhat it did besides training:\n", *(f"* {one}" for one in recipe.also)]
     return "\n".join(lines)
+
+
+def describe_settings() -> str:
+    """A table of all settings of a recipe: name, value where nothing is said, and what the code says about it."""
+    body = ast.parse(inspect.getsource(Recipe)).body[0].body
+    texts = {
+        one.target.id: " ".join(said.value.value.split())
+        for one, said in itertools.pairwise(body)
+        if isinstance(one, ast.AnnAssign) and isinstance(said, ast.Expr)
+    }
+    rows = [f"| `{one.name}` | {_show(one.default)} | {texts[one.name]} |" for one in fields(Recipe)]
+    lines = [
+        "# Settings of a training\n",
+        "`telltale train DATA --set NAME=VALUE`, or a recipe.toml for `--recipe`; many have a flag of their own. Every",
+        "run folder holds its settings as recipe.toml.\n",
+        "| setting | usual | what it is |",
+        "|---|---|---|",
+        *rows,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _show(value: object) -> str:
+    """A default in a table."""
+    words = {True: "yes", False: "no"} if isinstance(value, bool) else {}
+    text = ", ".join(value) if isinstance(value, tuple) else words.get(value, value)
+    return f"`{text}`" if text != "" else ""
 
 
 def describe_quality() -> str:

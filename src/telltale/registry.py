@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
+from fnmatch import fnmatch
 from typing import Generic, TypeVar
 
 from telltale.errors import UserError
@@ -16,6 +17,16 @@ def suggest(name: str, known: Iterable[str], count: int = 3) -> list[str]:
     ['resnet50']
     """
     return get_close_matches(name, list(known), n=count, cutoff=0.6)
+
+
+def select(names: Iterable[str], pattern: str) -> list[str]:
+    """The names that match a shell pattern, sorted, each once; a plain word matches anywhere in a name.
+
+    >>> select(["resnet50", "vit_small", "resnet18"], "net"), select(["resnet50", "vit_small"], "vit*")
+    (['resnet18', 'resnet50'], ['vit_small'])
+    """
+    wanted = pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*"
+    return sorted({name for name in names if fnmatch(name, wanted)})
 
 
 def unknown(kind: str, name: str, known: Iterable[str], do: str) -> tuple[str, str, str]:

@@ -117,16 +117,20 @@ def test_flags_that_cannot_be_are_explained(cli, pictures, tmp_path, arguments, 
 
 
 def test_flags_without_effect_are_named(cli, pictures):
-    answer = cli("train", "pictures", *QUICK, "--weights", "x", "--folds", "2", "--test-split", "0.2")
+    answer = cli(
+        "train", "pictures", *QUICK, "--weights", "x", "--folds", "2", "--test-split", "0.2", "--set", "factor=0.5"
+    )
     assert answer.code == 0, answer
     assert "warning: --weights has no effect from scratch: it is for pretrained networks." in answer.stderr
     assert "warning: --test-split has no effect on a cross-validation" in answer.stderr
+    assert "warning: --set factor has no effect without --set schedule=step or schedule=plateau." in answer.stderr
 
 
 def test_flags_without_effect_on_a_probe_are_named(cli, pictures, weights):
-    flags = ("--model", NETWORK, "--img-size", SIDE, "--epochs", "3", "--augment", "flip")
+    flags = ("--model", NETWORK, "--img-size", SIDE, "--epochs", "3", "--augment", "flip", "--set", "hidden=9")
     answer = cli("train", "pictures", *flags, env={"TELLTALE_WEIGHTS": str(weights)})
     assert answer.code == 0, answer
+    assert "warning: --set hidden has no effect on a probe: it is for --fit finetune" in answer.stderr
     assert "warning: --epochs has no effect on a probe: it is for --fit finetune and --fit scratch." in answer.stderr
     assert "warning: --augment has no effect on a probe without --set views=N." in answer.stderr
 

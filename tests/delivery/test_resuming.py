@@ -17,6 +17,7 @@ from telltale.delivery.rehearsal import Rehearsal, Task
 from telltale.delivery.resume_proof import compare_runs
 from telltale.delivery.resuming import Origin, note_origin, read_origin, resolve_paths
 from telltale.errors import BundleError, DataError, Interrupted, OutputError, RecipeError
+from telltale.evaluation.evaluation import Evaluation, describe
 from telltale.files import locked
 from telltale.progress import Advance, Note, silent
 from telltale.training.recipe import Recipe
@@ -219,7 +220,11 @@ def test_a_finished_run_is_extended(pictures):
     assert longer.run.recipe.epochs == 4
     notes = [one.text for one in told if isinstance(one, Note)]
     assert "The training goes on after epoch 2." in notes
-    assert any("its test part is scored once more, after further choices" in one for one in notes)
+    assert (first.test.looks, longer.test.looks) == (1, 2)
+    assert Evaluation.load(longer.run.folder / "evaluation.json").looks == 2
+    words = "This run has scored them 2 times: what was chosen after the first may fit them."
+    assert words in describe(longer.test) and words in (longer.run.folder / "report.html").read_text("utf-8")
+    assert words not in describe(first.test)
     best = min(longer.run.history, key=lambda row: row["val_loss"])
     assert json.loads((longer.run.folder / "fit.json").read_text())["fit"]["best_epoch"] == best["epoch"]
 

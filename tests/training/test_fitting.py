@@ -149,12 +149,13 @@ def test_a_probe_of_a_converted_network_needs_no_torch(pictures, tmp_path):
     [
         (Recipe(augment=("flipp",)), RecipeError, "flipp"),
         (Recipe(model="cnnn", fit="scratch"), ModelError, "No model named 'cnnn'"),
+        (Recipe(model="cnn", output="sigmoid"), RecipeError, "output is 'sigmoid', and there are 4 classes"),
         (Recipe(model="cnn", pool="max"), ModelError, "The network 'cnn' does not pool"),
     ],
 )
 def test_what_training_would_refuse_is_refused_before(recipe, kind, words):
     with pytest.raises(kind, match=words):
-        check_recipe(recipe)
+        check_recipe(recipe, 4)
 
 
 def test_a_network_of_timm_trains_from_nothing(splits, tmp_path):
@@ -183,4 +184,4 @@ def test_names_of_folders_do_not_become_markup():
 
 def test_copies_of_single_pictures_are_not_mixed():
     with pytest.raises(RecipeError, match=r"views keeps copies of single pictures, and augment mixes pictures"):
-        check_recipe(Recipe(views=2, augment=("flip", "mixup")))
+        check_recipe(Recipe(views=2, augment=("flip", "mixup")), 4)

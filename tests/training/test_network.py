@@ -250,7 +250,7 @@ def test_weights_and_rates_follow_the_recipe(splits, extractor):
 
 @pytest.mark.slow
 def test_a_compiled_network_learns_the_same(splits, tmp_path):
-    recipe = replace(SCRATCH, epochs=1)
+    recipe = replace(SCRATCH, epochs=1, dropout=0.0)  # a compiled dropout draws other numbers
     plain, compiled = run_in(tmp_path / "plain"), run_in(tmp_path / "compiled")
     train(splits, recipe, plain)
     train(splits, replace(recipe, compile=True), compiled)

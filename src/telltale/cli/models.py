@@ -27,9 +27,11 @@ def models(
         from telltale.model.zoo import list_models
 
         names = list_models(pattern, pretrained=pretrained)
-        typer.echo(json.dumps(names) if json_ else "\n".join(names))
-        if not json_:
-            say(f"{len(names):,} networks match {pattern!r}.")
+        if json_:
+            return typer.echo(json.dumps(names))
+        for name in names:
+            typer.echo(name)
+        say(f"{len(names):,} networks match {pattern!r}.{'' if names else ' telltale models lists them all.'}")
 
 
 def _print_recipes(pattern: str, json_: bool) -> None:
@@ -39,8 +41,10 @@ def _print_recipes(pattern: str, json_: bool) -> None:
     if json_:
         typer.echo(json.dumps([recipe.to_dict() for recipe in found], ensure_ascii=False))
         return
-    typer.echo("\n\n".join(map(_describe, found)))
-    say(f"{len(found)} recipes match {pattern!r}. next: telltale train DATA --recipe NAME")
+    if found:
+        typer.echo("\n\n".join(map(_describe, found)))
+    following = "next: telltale train DATA --recipe NAME" if found else "telltale models --recipes lists them all."
+    say(f"{len(found)} recipes match {pattern!r}. {following}")
 
 
 def _describe(recipe: "NamedRecipe") -> str:

@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,8 +13,12 @@ if TYPE_CHECKING:
     from telltale.data.source import Columns
     from telltale.training.recipe import Recipe
 
-LOOP_ONLY: Final = ("epochs", "batch_size", "lr", "patience", "freeze", "time")
-"""Settings that a probe has no use for."""
+LEARNED: Final = frozenset({
+    "accumulate", "balance", "batch_size", "clip", "compile", "dropout", "ema", "epochs", "factor", "fix_norms",
+    "freeze", "hidden", "label_smoothing", "layer_decay", "lr", "optimizer", "output", "patience", "schedule",
+    "step_epochs", "time", "warmup", "weight_decay",
+})  # fmt: skip
+"""Settings that a probe, which is computed and not learned step by step, has no use for."""
 
 
 def check_together(data: str, resume: Path | None, given: Mapping[str, object]) -> None:
@@ -44,8 +47,11 @@ def check_together(data: str, resume: Path | None, given: Mapping[str, object]) 
             )
 
 
-def read_base(recipe: str | None, resume: Path | None) -> "Recipe":
-    """What flags are put over: the settings of the run that goes on, else of the recipe, else the usual ones."""
+def read_base(recipe: str | None, resume: Path | None, tell: Tell) -> "Recipe":
+    """What flags are put over: the settings of the run that goes on, else of the recipe, else the usual ones.
+
+    Of a named recipe is told what it is and what to expect.
+    """
     from telltale.training.recipe import Recipe
 
     if resume is not None:
@@ -53,8 +59,11 @@ def read_base(recipe: str | None, resume: Path | None) -> "Recipe":
 
         return open_run(resume).recipe
     if recipe is not None:
-        from telltale.training.recipes import find_recipe
+        from telltale.training.recipes import find_recipe, list_recipes
 
+        for known in list_recipes():
+            if known.name == recipe:
+                tell(Note(f"Recipe {known.name}: {known.title}. To expect: {known.expect}."))
         return Recipe.load(find_recipe(recipe))
     return Recipe()
 
@@ -71,8 +80,8 @@ def choose(quality: str, data: str, columns: "Columns", *, device: str, tell: Te
     return choice.recipe
 
 
-def change(base: "Recipe", flags: Mapping[str, object], settings: Sequence[str]) -> "Recipe":
-    """`base` with flags that were given (not None) and `--set NAME=VALUE` texts put over it."""
+def read_pairs(settings: Sequence[str]) -> dict[str, str]:
+    """Name and value of each `--set NAME=VALUE`."""
     from telltale.errors import RecipeError
 
     pairs = {}
@@ -85,22 +94,24 @@ def change(base: "Recipe", flags: Mapping[str, object], settings: Sequence[str])
                 do="Write for example --set resize=pad.",
             )
         pairs[name.strip()] = value.strip()
-    given = {name: value for name, value in flags.items() if value is not None}
-    return replace(base, **given).with_settings(pairs)  # type: ignore[arg-type]
+    return pairs
 
 
-def find_idle(settings: "Recipe", given: Collection[str], job: str) -> Iterator[tuple[str, str]]:
-    """Names of `given` flags that have no effect with these settings, and why.
+def find_idle(settings: "Recipe", given: Mapping[str, str], job: str) -> Iterator[tuple[str, str]]:
+    """What was given and has no effect with these settings, and why.
 
-    `job` is `train`, `find-lr` or `prove-resume`.
+    `given` are names of settings, and `folder` for `--output`, with the words that they were given by. `job` is
+    `train`, `find-lr` or `prove-resume`.
     """
     idle: dict[str, Collection[str]] = {}
     if settings.how == "probe":
-        idle["on a probe: it is for --fit finetune and --fit scratch"] = LOOP_ONLY
+        idle["on a probe: it is for --fit finetune and --fit scratch"] = LEARNED
         if not settings.views:
             idle["on a probe without --set views=N"] = {"augment"}
+    else:
+        idle |= _find_idle_in_steps(settings)
     if settings.how == "scratch":
-        idle["from scratch: it is for pretrained networks"] = {"weights"}
+        idle["from scratch: it is for pretrained networks"] = {"weights", "layer_decay", "fix_norms", "lookalikes"}
     if settings.start_from:
         idle["with --from, which brings its network and weights"] = {"model", "weights"}
     if job == "train" and settings.folds:
@@ -109,10 +120,24 @@ def find_idle(settings: "Recipe", given: Collection[str], job: str) -> Iterator[
         idle["on --find-lr, which looks for one"] = {"lr"}
         idle["on --find-lr, which uses one split"] = {"folds"}
     if job == "prove-resume":
-        idle["on --prove-resume, which leaves no run behind"] = {"output"}
+        idle["on --prove-resume, which leaves no run behind"] = {"folder"}
         idle["on --prove-resume, which trains one split"] = {"folds"}
     for why, names in idle.items():
-        yield from ((name, why) for name in names if name in given)
+        yield from ((words, why) for name, words in given.items() if name in names)
+
+
+def _find_idle_in_steps(settings: "Recipe") -> dict[str, Collection[str]]:
+    """The same for a network that is trained, by reason."""
+    idle: dict[str, Collection[str]] = {}
+    if settings.schedule != "step":
+        idle["without --set schedule=step"] = {"step_epochs"}
+    if settings.schedule not in ("step", "plateau"):
+        idle["without --set schedule=step or schedule=plateau"] = {"factor"}
+    if not settings.freeze:
+        idle["without --freeze"] = {"views"}
+    elif not settings.augment:
+        idle["without --augment"] = {"views"}
+    return idle
 
 
 def repeat(context: "Context", *, without: Collection[str], also: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """`telltale train`."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -8,7 +9,7 @@ from typer import Argument, Context, Option
 
 from telltale.cli.console import explained, progress
 from telltale.cli.results import print_proof, print_rate, print_training
-from telltale.cli.settings import change, check_together, choose, find_idle, read_base, repeat
+from telltale.cli.settings import check_together, choose, find_idle, read_base, read_pairs, repeat
 from telltale.progress import Note
 
 NOT_REPEATED: Final = ("find_lr", "lr", "output", "json_")
@@ -111,11 +112,10 @@ def train(
     Looks at the pictures, splits them, trains, evaluates, and leaves everything in a run folder: the classifier
     (model.telltale), the settings, the split, evaluation.json and report.html.
     """
-    flags = {
+    usual = {
         "model": model, "fit": fit, "weights": weights, "start_from": from_, "epochs": epochs, "time": time,
         "batch_size": batch_size, "img_size": img_size, "lr": lr, "patience": patience, "freeze": freeze,
-        "augment": None if augment is None else tuple(term.strip() for term in augment.split(",")), "seed": seed,
-        "val_split": val_split, "test_split": test_split, "folds": folds, "fix_leaks": fix_leaks,
+        "seed": seed, "val_split": val_split, "test_split": test_split, "folds": folds, "fix_leaks": fix_leaks,
         "labels_fix": labels_fix,
     }  # fmt: skip
     others = {
@@ -124,7 +124,10 @@ def train(
         "--split-col": split_col, "--group-col": group_col,
     }  # fmt: skip
     job = "find-lr" if find_lr else "prove-resume" if prove_resume else "train"
-    given = {name for name, value in {**flags, "output": output}.items() if value is not None}
+    flags: dict[str, Any] = {name: value for name, value in usual.items() if value is not None}
+    texts = {} if augment is None else {"augment": augment}
+    written = {name: f"--{name.replace('_', '-')}" for name in (*flags, *texts)}
+    written |= {"folder": "--output"} if output else {}
     with explained():
         check_together(data, resume, others)
         from telltale.data.source import Columns
@@ -132,12 +135,13 @@ def train(
 
         columns = Columns(image=image_col, label=label_col, split=split_col, group=group_col)
         with progress() as tell:
-            base = read_base(recipe, resume)
+            base = read_base(recipe, resume, tell)
             if quality is not None:
                 base = choose(quality, data, columns, device=device, tell=tell)
-            settings = change(base, flags, set_ or [])
-            for name, why in find_idle(settings, given, job):
-                tell(Note(f"--{name.replace('_', '-')} has no effect {why}.", warning=True))
+            pairs = read_pairs(set_ or [])
+            settings = replace(base, **flags).with_settings(texts | pairs)
+            for words, why in find_idle(settings, written | {name: f"--set {name}" for name in pairs}, job):
+                tell(Note(f"{words} has no effect {why}.", warning=True))
             about: dict[str, Any] = {"columns": columns, "device": device, "tell": tell}
             if resume is not None:
                 done = pipeline.resume(resume, source=data, recipe=settings, device=device, tell=tell)

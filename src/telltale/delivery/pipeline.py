@@ -27,9 +27,10 @@ from telltale.delivery.resuming import (
 )
 from telltale.device import choose_device
 from telltale.errors import ImageError, Interrupted
+from telltale.evaluation.evaluation import Evaluation
 from telltale.evaluation.picture import draw_confusion
 from telltale.files import locked, write_atomic
-from telltale.progress import Note, Tell, silent
+from telltale.progress import Tell, silent
 from telltale.training.fitting import PREVIEW, check_recipe, versions
 from telltale.training.recipe import Recipe
 from telltale.training.run import Run, create_run, open_run
@@ -54,7 +55,7 @@ def train(
     device = choose_device(device)
     with prepare_network(recipe) as pending:
         opened = open_source(source, columns, tell=tell)
-        check_recipe(recipe)
+        check_recipe(recipe, len(opened.classes))
         with _new_run(opened.name, output) as run, _resumable(run):
             note_origin(run, source, columns, recipe)
             index, extractor = scan_with(opened, recipe, pending, device=device, tell=tell)
@@ -87,8 +88,6 @@ def resume(
         with _resumable(known):
             index, extractor = scan_with(opened, recipe, pending, device=device, tell=tell)
             check_same(known, index)
-            if known.bundle.exists():
-                tell(Note("This run was finished before: its test part is scored once more, after further choices."))
             if source:
                 note_origin(known, source, origin.columns, recipe)
             return _complete(index, recipe, known, Tools(device, extractor, tell))
@@ -96,7 +95,7 @@ def resume(
 
 def _complete(index: Index, recipe: Recipe, run: Run, tools: Tools) -> Training:
     """From pictures that were looked at to everything in the run folder."""
-    splits = load_splits(run, index)
+    splits, looks = load_splits(run, index), _count_looks(run)
     if splits is not None and not recipe.folds:
         tell_splits(splits, tools.tell)
         training = train_once(splits, recipe, run, tools)
@@ -107,9 +106,16 @@ def _complete(index: Index, recipe: Recipe, run: Run, tools: Tools) -> Training:
             training = cross_validate(index, duplicates, recipe, run, tools)
         else:
             training = train_once(divide(index, recipe, duplicates, tools.tell), recipe, run, tools)
-    training = replace(training, seconds=time.perf_counter() - run.started)
+    test = replace(training.test, looks=looks + 1)
+    training = replace(training, test=test, seconds=time.perf_counter() - run.started)
     save_results(training)
     return training
+
+
+def _count_looks(run: Run) -> int:
+    """How often the test part of `run` was scored before."""
+    path = run.folder / "evaluation.json"
+    return Evaluation.load(path).looks if path.is_file() else 0
 
 
 @contextlib.contextmanager

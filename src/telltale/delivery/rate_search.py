@@ -15,7 +15,7 @@ from telltale.device import choose_device
 from telltale.errors import RecipeError
 from telltale.files import fresh_folder, write_atomic
 from telltale.progress import Note, Tell, silent
-from telltale.training.fitting import check_recipe
+from telltale.training.fitting import check_learns, check_recipe
 from telltale.training.network import prepare
 from telltale.training.recipe import Recipe
 
@@ -55,7 +55,7 @@ def search_rate(
     device = choose_device(device)
     with prepare_network(recipe) as pending:
         opened = open_source(source, columns or Columns(), tell=tell)
-        check_recipe(recipe)
+        check_recipe(recipe, len(opened.classes))
         with fresh_folder("rates", opened.name, output) as folder:
             from telltale.training.rate_finder import find_rate
 
@@ -81,16 +81,6 @@ def _check_curve(curve: "RateCurve", tell: Tell) -> None:
     if curve.losses[0] < LITTLE:
         words = f"The loss is {curve.losses[0]:.2g} from the start"
         tell(Note(f"{words}: hardly anything is left to learn, and the curve says little.", warning=True))
-
-
-def check_learns(recipe: Recipe, lacks: str) -> None:
-    """Raise `RecipeError` where the recipe is a probe, which `lacks` what was asked for."""
-    if recipe.how == "probe":
-        raise RecipeError(
-            f"A probe {lacks}: its head is computed, not learned step by step.",
-            expected="--fit finetune or --fit scratch.",
-            do="Add one of them, or leave the flag out and train.",
-        )
 
 
 def _to_csv(curve: "RateCurve") -> str:

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from telltale.data.source import Columns
-from telltale.delivery.rate_search import check_learns
 from telltale.delivery.rehearsal import Rehearsal, Task
 from telltale.device import choose_device
 from telltale.errors import RecipeError
 from telltale.progress import Advance, Note, Tell, silent
+from telltale.training.fitting import check_learns
 from telltale.training.recipe import Recipe
 from telltale.training.run import open_run
 

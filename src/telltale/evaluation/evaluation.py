@@ -87,6 +87,8 @@ class Evaluation:
     """Pictures that could not be read and count in no metric."""
     seen: Seen = Seen()
     """Which of the scored pictures the classifier knows from its training."""
+    looks: int = 1
+    """How often this run has scored these pictures; from the second time on their result may have led to a choice."""
     paths: tuple[str, ...] = ()
     """Names of the pictures, in the order of `labels`; empty after `load`."""
     labels: Ints = field(default_factory=lambda: np.empty(0, np.int32), repr=False)
@@ -119,6 +121,7 @@ class Evaluation:
             "images": self.images,
             "unreadable": self.unreadable,
             "seen": asdict(self.seen),
+            "looks": self.looks,
             "classes": list(self.classes),
             "baseline": {"class": self.majority, "accuracy": self.baseline},
             "metrics": {name: asdict(interval) for name, interval in self.metrics.items()},
@@ -144,6 +147,7 @@ class Evaluation:
                 hardest=tuple(Mistake(**one) for one in content["mistakes"]),
                 unreadable=int(content["unreadable"]),
                 seen=_read_seen(content.get("seen", {})),
+                looks=int(content.get("looks", 1)),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(
@@ -260,6 +264,10 @@ That is not surely better.
     if evaluation.unreadable:
         sentences.append(f"{evaluation.unreadable:,} more could not be read and are not counted.")
     sentences += _describe_seen(evaluation)
+    if evaluation.looks > 1:
+        sentences.append(
+            f"This run has scored them {evaluation.looks} times: what was chosen after the first may fit them."
+        )
     return " ".join(sentences)
 
 

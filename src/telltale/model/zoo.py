@@ -7,7 +7,6 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +15,7 @@ from telltale.model.backbone import USUAL_SIZE, Architecture, Request, Scalar
 from telltale.model.keras_weights import METADATA, SUFFIX, WIDTHS, fetch_keras_weights, read_keras_weights
 from telltale.model.mobilenetv2 import USUAL, build_mobilenetv2, find_width
 from telltale.model.weights import check_options, first_line, load_weights, read_facts, read_options, read_weights
-from telltale.registry import Registry, suggest
+from telltale.registry import Registry, select, suggest
 
 if TYPE_CHECKING:
     import torch
@@ -53,11 +52,10 @@ def list_models(pattern: str = "*", *, pretrained: bool = False) -> list[str]:
     """
     import timm
 
-    wanted = pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*"
     names = [*timm.list_models(pretrained=True), *WIDTHS]
     if not pretrained:
         names += [*timm.list_models(), *PLAIN_NETWORKS, "mobilenetv2_130"]
-    return sorted({name for name in names if fnmatch(name, wanted)})
+    return select(names, pattern)
 
 
 def describe_network(model: str, *, size: int = 0, pool: str = "") -> Architecture:

@@ -27,6 +27,7 @@ from telltale.training.preview import MOST, draw_preview
 from telltale.training.probe import fit_probe
 from telltale.training.recipe import Recipe
 from telltale.training.run import Run, create_run
+from telltale.training.start import check_output
 from telltale.training.views import Views
 
 PREVIEW: Final = "augmentation.png"
@@ -99,8 +100,13 @@ def request_start(recipe: Recipe) -> PendingBackbone:
     return request_backbone(recipe.model, weights=recipe.weights, size=recipe.img_size, pool=recipe.pool)
 
 
-def check_recipe(recipe: Recipe) -> None:
-    """Raise now, before any picture is looked at, what training by `recipe` would raise later."""
+def check_recipe(recipe: Recipe, classes: int) -> None:
+    """Raise now, before any picture is looked at, what training by `recipe` would raise later.
+
+    `classes` is how many the source has; corrected labels may bring others.
+    """
+    if not recipe.labels_fix:
+        check_output(recipe, classes)
     augmentation = parse_augmentation(recipe.augment)
     if recipe.views and augmentation.mixes:
         raise RecipeError(
@@ -110,6 +116,16 @@ def check_recipe(recipe: Recipe) -> None:
         )
     if recipe.how == "scratch":
         check_network(recipe.model, recipe.img_size, pool=recipe.pool)
+
+
+def check_learns(recipe: Recipe, lacks: str) -> None:
+    """Raise `RecipeError` where the recipe is a probe, which `lacks` what was asked for."""
+    if recipe.how == "probe":
+        raise RecipeError(
+            f"A probe {lacks}: its head is computed, not learned step by step.",
+            expected="--fit finetune or --fit scratch.",
+            do="Add one of them, or leave the flag out and train.",
+        )
 
 
 def open_extractor(recipe: Recipe, *, device: str = "auto") -> Extractor:

@@ -70,7 +70,7 @@ def prepare(
 
     device = choose_device(device)
     keep_memory()
-    check_output(splits, recipe)
+    check_output(recipe, len(splits.index.classes))
     start = start_from_probe(splits, recipe, extractor, tell) if extractor else start_from_nothing(splits, recipe)
     # Kernels with channels last, as the pixels come: 0.8 of the time of a step (plain CNN, 64 pixels, 2 cores).
     start.network.to(device).to(memory_format=torch.channels_last)

@@ -158,9 +158,9 @@ def _place(device: str) -> str:
 def _words(seconds: float) -> str:
     """A rough time in words.
 
-    >>> _words(8.2), _words(300), _words(7200)
-    ('8 s', '5 min', '2.0 h')
+    >>> _words(0.1), _words(8.2), _words(300), _words(7200)
+    ('1 s', '8 s', '5 min', '2.0 h')
     """
     if seconds < 100:
-        return f"{seconds:.0f} s"
+        return f"{max(1, round(seconds))} s"
     return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"

@@ -77,7 +77,7 @@ class Recipe:
     mirrored_duplicates: bool = False
     """A picture and its mirror image look the same, too."""
     lookalikes: bool = False
-    """Probe: pictures whose features are nearly equal (another crop, another shot) look the same, too."""
+    """With pretrained weights: pictures with nearly equal features (another crop, another shot) look the same, too."""
     fix_leaks: bool = False
     """Move pictures out of the source's own validation and test parts that are copies of pictures before them."""
     folds: int = 0
@@ -242,7 +242,7 @@ def _kind(name: str) -> Any:
         raise RecipeError(
             f"A recipe has no setting {name!r}.",
             expected=f"Did you mean {close[0]!r}?" if close else f"One of {', '.join(f.name for f in fields(Recipe))}.",
-            do="See `telltale train --help`.",
+            do="All settings are in docs/settings.md, and in the recipe.toml of every run folder.",
         )
     return kinds[name] if isinstance(kinds[name], type) else tuple
 

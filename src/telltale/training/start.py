@@ -35,9 +35,8 @@ class Start:
     row: dict[str, float] | None = None
 
 
-def check_output(splits: Splits, recipe: Recipe) -> None:
+def check_output(recipe: Recipe, classes: int) -> None:
     """`RecipeError` where the output does not fit the number of classes."""
-    classes = len(splits.index.classes)
     if recipe.output == "sigmoid" and classes != 2:
         raise RecipeError(
             f"output is 'sigmoid', and there are {classes} classes.",

@@ -5,12 +5,11 @@ One TOML file each: the settings of `telltale.training.recipe.Recipe`, then a ta
 
 import tomllib
 from dataclasses import asdict, dataclass
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, Final
 
 from telltale.errors import RecipeError
-from telltale.registry import suggest
+from telltale.registry import select, suggest
 from telltale.training.recipe import Recipe
 
 FOLDER: Final = Path(__file__).parent
@@ -60,8 +59,8 @@ def list_recipes(pattern: str = "*") -> tuple[NamedRecipe, ...]:
     >>> [recipe.name for recipe in list_recipes("dog-")]
     ['dog-breeds']
     """
-    wanted = pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*"
-    return tuple(_read(path) for path in _files() if fnmatch(path.stem, wanted))
+    files = {path.stem: path for path in _files()}
+    return tuple(_read(files[name]) for name in select(files, pattern))
 
 
 def find_recipe(name: str | Path) -> Path:
