@@ -48,15 +48,17 @@ class Contestant:
     def __init__(self, candidate, batch):
         import torch
 
-        from telltale.device import cores
+        from telltale.device import cores, keep_memory
         from telltale.model.backbone import Architecture
         from telltale.model.conversion import write_backbone
+        from telltale.model.depthwise import hasten_depthwise
         from telltale.model.engine import best_precision, open_engine
         from telltale.model.network import build_network
         from telltale.model.zoo import create_backbone
 
         # Threads that wait for one another spend time, too.
         torch.set_num_threads(1)
+        keep_memory()
         torch.manual_seed(0)
         self.candidate, self.threads = candidate, cores()
         architecture = Architecture(candidate.model, (), candidate.size)
@@ -66,6 +68,7 @@ class Contestant:
         self.engine = open_engine(backbone, precision=self.precision)
         self.squares = np.random.default_rng(0).integers(0, 256, (4, candidate.size, candidate.size, 3), dtype=np.uint8)
         self.network = build_network(network, 10).to(memory_format=torch.channels_last).train()
+        hasten_depthwise(self.network)
         self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=1e-6, fused=True)
         self.inputs = torch.rand(batch, 3, candidate.size, candidate.size).to(memory_format=torch.channels_last)
         self.labels = torch.zeros(batch, dtype=torch.int64)

@@ -2,10 +2,11 @@
 
 Runs in a virtual environment of its own (`pip install tensorflow keras`), on a folder `train/{cats,dogs}/*.jpg`:
 
-    python keras_epochs.py FOLDER {mobilenetv2,third,cnn} EPOCHS
+    python keras_epochs.py FOLDER {mobilenetv2,fixed,third,cnn} EPOCHS
 
 The pictures are read as the seeds read them: `image_dataset_from_directory`, then `prefetch`. `mobilenetv2` trains all
-layers of MobileNetV2 1.0 at 160 pixels, `third` the last third of them, `cnn` the seeds' first network.
+layers of MobileNetV2 1.0 at 160 pixels, `fixed` those but not the statistics of its norms, `third` the last third of
+them, `cnn` the seeds' first network.
 """
 
 import json
@@ -47,7 +48,7 @@ def build(kind):
             layer.trainable = False
     x = layers.Rescaling(1 / 127.5, offset=-1)(inputs)
     # As Keras' guide to fine-tuning has it: norms keep their statistics where the backbone came with some.
-    x = backbone(x, training=False) if kind == "third" else backbone(x)
+    x = backbone(x) if kind == "mobilenetv2" else backbone(x, training=False)
     return keras.Model(inputs, layers.Dense(1)(layers.Dropout(0.2)(x)))
 
 

@@ -12,7 +12,7 @@ import json
 import sys
 import time
 
-import timm
+import timm.optim
 import torch
 from timm.data import create_dataset, create_loader
 

@@ -87,7 +87,7 @@ def test_ctrl_c_before_a_training_says_what_is_kept(capsys):
         signal.signal(signal.SIGTERM, before)
     assert caught.value.exit_code == 75
     said = " ".join(capsys.readouterr().err.split())
-    assert "Interrupted. What was seen of the pictures and their features are kept: the same command goes on" in said
+    assert "Interrupted. What was seen of the pictures and their features are kept for the next command." in said
 
 
 @pytest.mark.parametrize(

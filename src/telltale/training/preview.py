@@ -91,12 +91,11 @@ def _lay_row(number: int, squares: NDArray[np.uint8], epochs: Sequence[_Epoch], 
 
 
 def _labels(seen: _Epoch, number: int, names: list[str]) -> list[str]:
-    """How much either label counts, in words; nothing where there is one only."""
-    share = seen.shares[number]
-    if share == 1:
+    """How much either label counts, in words; nothing where there is one only, but for less than half a percent."""
+    own, name, other = round(100 * seen.shares[number]), names[number], names[seen.partners[number]]
+    if own == 100 or name == other:
         return []
-    own, other = names[number], names[seen.partners[number]]
-    return [f"{100 * share:.0f} % {own}", f"{100 * (1 - share):.0f} % {other}"]
+    return [f"{percent} % {one}" for percent, one in ((own, name), (100 - own, other)) if percent]
 
 
 def _left(column: int) -> int:
