@@ -53,17 +53,16 @@ class _Depthwise(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
         tensors, layer = (gradients[0], *ctx.saved_tensors), ctx.layer
-        slow = (max(layer.stride) > 1, max(layer.kernel_size) > _FAST_KERNEL, False)
-        found: list[torch.Tensor | None] = []
-        for place, needed in enumerate(ctx.needs_input_grad[:3]):
-            if not needed:
-                found.append(None)
-                continue
-            given = [one.float() for one in tensors] if slow[place] else tensors
-            about = (layer.stride, ctx.padding, layer.dilation, False, (0, 0), layer.groups)
-            mask = [number == place for number in range(3)]
-            gradient = torch.ops.aten.convolution_backward(*given, [layer.out_channels], *about, mask)[place]
-            found.append(gradient.to(torch.bfloat16))
+        slow = max(layer.stride) > 1, max(layer.kernel_size) > _FAST_KERNEL
+        found: list[torch.Tensor | None] = [None, None, None]
+        for place in (0, 1):
+            if ctx.needs_input_grad[place]:
+                given = [one.float() for one in tensors] if slow[place] else tensors
+                about = (layer.stride, ctx.padding, layer.dilation, False, (0, 0), layer.groups)
+                gradient = torch.ops.aten.convolution_backward(*given, None, *about, (place == 0, place == 1, False))
+                found[place] = gradient[place].to(torch.bfloat16)
+        if ctx.needs_input_grad[2]:  # oneDNN would compute the gradient of the weights for it once more
+            found[2] = gradients[0].sum((0, 2, 3))
         return *found, None, None
 
 
