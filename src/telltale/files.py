@@ -188,7 +188,7 @@ def read_json(path: Path, kind: str, version: int) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise BundleError(
             f"{str(path)!r} cannot be read ({type(error).__name__}).",
-            expected=f"A {kind} file that Telltale wrote.",
+            expected=f"What Telltale writes there: {kind}.",
             do="Check the path, or train again.",
         ) from error
     if not isinstance(content, dict) or content.get("kind") != kind:

@@ -87,7 +87,7 @@ def test_ctrl_c_before_a_training_says_what_is_kept(capsys):
         signal.signal(signal.SIGTERM, before)
     assert caught.value.exit_code == 75
     said = " ".join(capsys.readouterr().err.split())
-    assert "Interrupted. What was seen of the pictures and their features are kept for the next command." in said
+    assert "Interrupted. What was seen so far of the pictures and their features is kept for the next command." in said
 
 
 @pytest.mark.parametrize(
@@ -108,6 +108,7 @@ def test_ctrl_c_before_a_training_says_what_is_kept(capsys):
         (("pictures", "--find-lr"), r"A probe has no learning rate to find"),
         (("pictures", "--prove-resume"), r"A probe cannot be killed between two steps"),
         (("pictures", "--quality", "fine"), r"quality"),
+        (("pictures", "--from", ""), r"--from is empty\."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

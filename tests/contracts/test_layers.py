@@ -56,6 +56,7 @@ TORCH_AT_TOP = {  # loaded only where a network is trained, or in a process of t
     "batches.warps",
     "model.cnn",
     "model.cutting",
+    "model.depthwise",
     "model.network",
     "model.seeding",
     "training.average",

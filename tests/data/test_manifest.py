@@ -87,6 +87,21 @@ def test_empty_parts_know_nothing(parts):
     assert manifest.look_up(samples(SCENES[0])).tolist() == [{0: TRAINED, 1: CHOSE, 2: NEW}[parts[0]]]
 
 
+def test_joined_it_knows_what_both_know(manifest):
+    later = Manifest.of(samples(SCENES[2], SCENES[3], SCENES[8], SCENES[9]), np.array([0, 1, 0, 1], np.int8), 0.3)
+    joined = later.join(manifest)
+    assert joined.radius == 0.42
+    assert len(joined) == len({*range(10), "flat"} - {5, 6, 7})  # each picture once: 5 was tested, 6 and 7 nowhere
+    asked = samples(*SCENES[:10], FLAT)
+    one, other, both = (each.look_up(asked) for each in (later, manifest, joined))
+    assert ((both == TRAINED) == ((one == TRAINED) | (other == TRAINED))).all()
+    assert ((both == NEW) == ((one == NEW) & (other == NEW))).all()
+    assert both[3] == CHOSE and both[0] == TRAINED and both[8] == TRAINED and both[5] == NEW
+    # What was learned from once stays learned from, though it only chose later.
+    again = Manifest.of(samples(SCENES[0]), np.array([1], np.int8), 0.42).join(manifest)
+    assert again.look_up(samples(SCENES[0]))[0] == TRAINED
+
+
 def test_it_comes_back_from_disk(manifest, tmp_path):
     again = Manifest.load(manifest.save(tmp_path / "training.arrow"))
     assert again.table.equals(manifest.table) and again.radius == manifest.radius

@@ -24,13 +24,13 @@ def find_mark(page: np.ndarray) -> int:
 
 
 def test_the_mark_moves_with_the_rate():
-    low, middle, high = (find_mark(read(draw_rates(RATES, LOSSES, best))) for best in (1e-5, 1e-3, 1e-1))
+    low, middle, high = (find_mark(read(draw_rates(RATES, LOSSES, best, "why"))) for best in (1e-5, 1e-3, 1e-1))
     assert middle - low == pytest.approx(high - middle, abs=2)  # an axis of powers of ten
     assert middle == pytest.approx(72 + (SIZE[0] - 72 - 36) / 2, abs=2)
 
 
 def test_the_curve_falls_and_rises():
-    blue = [(page := read(draw_rates(RATES, LOSSES, 1e-3)))[:, column] for column in (200, 700, 800)]
+    blue = [(page := read(draw_rates(RATES, LOSSES, 1e-3, "why")))[:, column] for column in (200, 700, 800)]
     assert page.shape[2] == 3
     rows = [np.flatnonzero(column[:, 2] > column[:, 0] + 80).mean() for column in blue]
     assert rows[1] > rows[0] > rows[2]
@@ -42,4 +42,4 @@ def test_the_curve_falls_and_rises():
     ids=["one rate", "flat at nothing", "huge"],
 )
 def test_odd_curves_are_drawn(rates, losses, best):
-    read(draw_rates(rates, losses, best))
+    read(draw_rates(rates, losses, best, "why"))

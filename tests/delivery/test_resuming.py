@@ -16,7 +16,7 @@ from telltale.delivery.pipeline import resume, train
 from telltale.delivery.rehearsal import Rehearsal, Task
 from telltale.delivery.resume_proof import compare_runs
 from telltale.delivery.resuming import Origin, note_origin, read_origin, resolve_paths
-from telltale.errors import BundleError, DataError, Interrupted, OutputError, RecipeError
+from telltale.errors import BundleError, DataError, Interrupted, OutputError, RecipeError, SourceError
 from telltale.evaluation.evaluation import Evaluation, describe
 from telltale.files import locked
 from telltale.progress import Advance, Note, silent
@@ -227,6 +227,54 @@ def test_a_finished_run_is_extended(pictures):
     assert words not in describe(first.test)
     best = min(longer.run.history, key=lambda row: row["val_loss"])
     assert json.loads((longer.run.folder / "fit.json").read_text())["fit"]["best_epoch"] == best["epoch"]
+
+
+def test_pictures_that_other_weights_have_learned_from_are_not_new(pictures):
+    first = train(pictures, replace(SCRATCH, epochs=1), output="first")
+    same_parts = train(pictures, Recipe(start_from="first", fit="probe"), output="same")
+    assert same_parts.test.seen.learned == 0
+    told = []
+    other = train(pictures, Recipe(start_from="first", fit="probe", seed=5), output="other", tell=told.append)
+    learned = set(first.splits.train.paths) & set(other.splits.test.paths)
+    assert other.test.seen.learned == len(learned) > 0
+    warnings = [one.text for one in told if isinstance(one, Note) and one.warning]
+    assert any(
+        one.startswith(f"{len(learned)} of {len(other.splits.test)} test pictures were learned") for one in warnings
+    )
+    assert f"Not all are new: {len(learned)} were learned from" in describe(other.test)
+    # It is known over generations: the third one's own pictures chose only what the first has learned from.
+    third = train(pictures, Recipe(start_from="other", fit="probe", seed=7), output="third")
+    known = set(third.splits.test.paths) & {*first.splits.train.paths, *other.splits.train.paths}
+    assert third.test.seen.learned == len(known) > 0
+
+
+def test_a_fold_is_extended_with_the_others_only(pictures):
+    train(pictures, replace(SCRATCH, epochs=2, folds=2), output="mine")
+    with pytest.raises(RecipeError, match="epochs is 1, and 2 are done in 'mine'"):
+        resume("mine", recipe=replace(SCRATCH, epochs=1, folds=2))
+    with pytest.raises(BundleError, match=r"This is one fold of a run: telltale train --resume mine"):
+        resume("mine/fold-1")
+
+
+def test_pictures_that_have_moved_are_named_by_the_user(pictures):
+    begin(pictures, SCRATCH, "mine", steps=STEPS + 1)
+    pictures.rename("elsewhere")
+    with pytest.raises(SourceError, match=r"If the pictures lie elsewhere now: telltale train NEW_PLACE --resume mine"):
+        resume("mine")
+    resume("mine", source="elsewhere")
+
+
+def test_weights_of_a_training_that_is_not_finished(pictures):
+    begin(pictures, SCRATCH, "half", steps=STEPS + 1)
+    with pytest.raises(BundleError, match=r"'half' is not finished\..+ telltale train --resume half"):
+        train(pictures, Recipe(start_from="half"), output="next")
+
+
+def test_a_damaged_evaluation_is_written_anew(pictures):
+    first = train(pictures, replace(SCRATCH, epochs=1), output="mine")
+    (first.run.folder / "evaluation.json").write_text("x")
+    assert resume("mine").test.looks == 2
+    assert Evaluation.load(first.run.folder / "evaluation.json").looks == 2
 
 
 def test_the_batch_size_that_was_found_is_kept(pictures):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from telltale.training.rate_finder import HIGHEST, LOWEST, STEPS, smooth, suggest_rate
+from telltale.training.rate_finder import HIGHEST, LOWEST, STEPS, RateCurve, find_rise, smooth, suggest_rate
 
 RATES = [LOWEST * (HIGHEST / LOWEST) ** (number / (STEPS - 1)) for number in range(STEPS)]
 
@@ -46,3 +46,10 @@ def test_any_losses_give_a_rate_that_can_be_used(found):
 @given(st.lists(st.floats(0, 100), min_size=1, max_size=40))
 def test_smoothing_stays_between_the_least_and_the_greatest(found):
     assert all(min(found) - 1e-9 <= one <= max(found) + 1e-9 for one in smooth(found))
+
+
+def test_a_curve_says_whether_the_loss_rose():
+    assert "before the loss rises" in RateCurve((1e-3,), (1.0,), 1e-4).why
+    assert "the loss rises at none of them" in RateCurve((1e-3,), (1.0,), 1e-4, rose=False).why
+    assert find_rise(losses(falls=0.9, until=HIGHEST)) is None
+    assert find_rise([]) is None

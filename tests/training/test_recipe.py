@@ -129,7 +129,11 @@ def test_settings_are_read_from_texts(name, text, value):
         ("lr", "fast", "lr is 'fast'. A number"),
         ("compile", "maybe", "compile is 'maybe'. yes or no"),
         ("epochs", "-1", f"epochs is -1. {LEAST}"),
-        ("epoch", "3", "A recipe has no setting 'epoch'. Did you mean 'epochs'? All settings are in docs/settings.md"),
+        (
+            "epoch",
+            "3",
+            "A recipe has no setting 'epoch'. Did you mean 'epochs'? All settings are in the recipe.toml",
+        ),
         ("zzz", "3", "A recipe has no setting 'zzz'. One of model, fit, weights"),
     ],
 )

@@ -45,7 +45,7 @@ def explained() -> Iterator[None]:
         say(f"next: telltale train --resume {shlex.quote(error.run)}   (as if it had not been stopped)")
         raise typer.Exit(INTERRUPTED) from error
     except KeyboardInterrupt as error:
-        say("\nInterrupted. What was seen of the pictures and their features are kept for the next command.")
+        say("\nInterrupted. What was seen so far of the pictures and their features is kept for the next command.")
         raise typer.Exit(INTERRUPTED) from error
     except BrokenPipeError as error:
         # The reader of our output (head, a pager) has gone: nothing to say, and nobody to say it to.

@@ -48,8 +48,7 @@ def print_rate(search: "RateSearch", following: str, as_json: bool) -> None:
         typer.echo(json.dumps(content | {"curve": curve.rows}, indent=2, ensure_ascii=False))
         return
     say()
-    why = f"a tenth of the largest of {len(curve.rates)} rates before the loss rises"
-    typer.echo(f"Train with a learning rate of {curve.best:g}: {why}.")
+    typer.echo(f"Train with a learning rate of {curve.best:g}: {curve.why}.")
     say(f"done in {search.seconds:.1f} s: {search.folder}  (curve: {picture})")
     say(f"next: {following}")
 

@@ -26,6 +26,13 @@ def check_together(data: str, resume: Path | None, given: Mapping[str, object]) 
     from telltale.errors import RecipeError
 
     names = [name for name, value in given.items() if value]
+    for name in [name for name, value in given.items() if value == ""]:
+        if name in ("--from", "--recipe", "--quality"):
+            raise RecipeError(
+                f"{name} is empty.",
+                expected="A name or a path.",
+                do="Give one, or leave the flag out; a variable of the shell may be unset.",
+            )
     if resume is not None and names:
         raise RecipeError(
             f"--resume was given together with {' and '.join(names)}.",
@@ -68,15 +75,22 @@ def read_base(recipe: str | None, resume: Path | None, tell: Tell) -> "Recipe":
     return Recipe()
 
 
-def choose(quality: str, data: str, columns: "Columns", *, device: str, tell: Tell) -> "Recipe":
-    """The settings of a preset for these pictures on this device, with the reason told."""
+def choose(
+    quality: str, data: str, columns: "Columns", *, device: str, flags: Mapping[str, object], tell: Tell
+) -> "Recipe":
+    """The settings of a preset for these pictures on this device, with the reason told; `flags` come over them."""
     from telltale.data.source import open_source
     from telltale.model.zoo import find_silence
     from telltale.training.quality import choose_quality
 
     pictures = len(open_source(data, columns, tell=tell).samples)
     choice = choose_quality(quality, device=device, pictures=pictures, hub=not find_silence())
-    tell(Note(choice.why))
+    others = [name for name, value in choice.settings.items() if flags.get(name, value) != value]
+    if not others:
+        tell(Note(choice.why))
+    else:
+        kept = ", ".join(f"{name} {value}" for name, value in choice.settings.items() if name not in others)
+        tell(Note(f"{quality}: {kept or 'nothing'}; {' and '.join(others)} as you say."))
     return choice.recipe
 
 
@@ -113,7 +127,7 @@ def find_idle(settings: "Recipe", given: Mapping[str, str], job: str) -> Iterato
     if settings.how == "scratch":
         idle["from scratch: it is for pretrained networks"] = {"weights", "layer_decay", "fix_norms", "lookalikes"}
     if settings.start_from:
-        idle["with --from, which brings its network and weights"] = {"model", "weights"}
+        idle["with --from, which brings its network and weights"] = {"model", "weights", "resize"}
     if job == "train" and settings.folds:
         idle["on a cross-validation: the source's own split does not count"] = {"test_split", "fix_leaks"}
     if job == "find-lr":
@@ -133,6 +147,10 @@ def _find_idle_in_steps(settings: "Recipe") -> dict[str, Collection[str]]:
         idle["without --set schedule=step"] = {"step_epochs"}
     if settings.schedule not in ("step", "plateau"):
         idle["without --set schedule=step or schedule=plateau"] = {"factor"}
+    if settings.freeze == 1:
+        idle["with --freeze 1: no layer of the network learns"] = (
+            {"fix_norms"} if settings.hidden else {"fix_norms", "layer_decay"}
+        )
     if not settings.freeze:
         idle["without --freeze"] = {"views"}
     elif not settings.augment:

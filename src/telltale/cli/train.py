@@ -57,7 +57,9 @@ def train(
     epochs: Annotated[
         int | None, Option(help="Passes over the training pictures, at most. [default: finetune 8, scratch 30]")
     ] = None,
-    time: Annotated[str | None, Option(help="Time for the whole training, such as 90s, 10m or 1.5h.")] = None,
+    time: Annotated[
+        str | None, Option(help="Time until the last step, such as 90s, 10m or 1.5h; the evaluation comes after it.")
+    ] = None,
     batch_size: Annotated[
         int | None, Option("-b", "--batch-size", help="Pictures per batch; 0: found by itself. [default: 32]")
     ] = None,
@@ -137,7 +139,7 @@ def train(
         with progress() as tell:
             base = read_base(recipe, resume, tell)
             if quality is not None:
-                base = choose(quality, data, columns, device=device, tell=tell)
+                base = choose(quality, data, columns, device=device, flags=flags, tell=tell)
             pairs = read_pairs(set_ or [])
             settings = replace(base, **flags).with_settings(texts | pairs)
             for words, why in find_idle(settings, written | {name: f"--set {name}" for name in pairs}, job):

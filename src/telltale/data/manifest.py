@@ -52,6 +52,15 @@ class Manifest:
         table = samples.select(["pixels", "fingerprint"]).take(pa.array(rows))
         return cls(table.append_column("part", pa.array(parts[rows], pa.int8())).cast(_SCHEMA), radius)
 
+    def join(self, earlier: "Manifest") -> "Manifest":
+        """This with what `earlier` lists besides: for weights that began as those of another classifier."""
+        learned = self.table.filter(pc.equal(self.table.column("part"), 0))
+        chose = pc.equal(earlier.table.column("part"), 1).to_numpy(zero_copy_only=False)
+        known = _have_pixels(earlier.table, learned) | (chose & _have_pixels(earlier.table, self.table))
+        return Manifest(
+            pa.concat_tables([self.table, earlier.table.filter(pa.array(~known))]), max(self.radius, earlier.radius)
+        )
+
     def look_up(self, samples: pa.Table) -> NDArray[np.int8]:
         """int8 `[n]` for samples (the table of an `Index`): what each picture is to the classifier.
 

@@ -1,6 +1,5 @@
 """`cross_validate`: as many trainings as folds, so that every picture is tested once by a classifier new to it."""
 
-import shutil
 from dataclasses import replace
 from typing import Final
 
@@ -12,6 +11,7 @@ from telltale.data.splits import split_folds
 from telltale.delivery.outcome import Tools, Training, train_once
 from telltale.evaluation.evaluation import Evaluation, Seen, score
 from telltale.files import write_atomic
+from telltale.model.bundle import copy_bundle
 from telltale.progress import Note
 from telltale.training.fitting import PREVIEW
 from telltale.training.recipe import Recipe
@@ -45,7 +45,7 @@ def cross_validate(index: Index, duplicates: Duplicates, recipe: Recipe, run: Ru
     tools.tell(Note(f"The classifier is that of {best.run.name}, the lowest validation loss."))
     _write_folds(run, trainings)
     best.splits.save(run.folder / "splits.arrow")
-    shutil.copytree(best.run.bundle, run.bundle, dirs_exist_ok=True)
+    copy_bundle(best.run.bundle, run.bundle)
     write_atomic(run.folder / PREVIEW, (best.run.folder / PREVIEW).read_bytes())
     test = _join([one.test for one in trainings], seed=recipe.seed)
     return Training(best.classifier, run, best.splits, best.validation, test)

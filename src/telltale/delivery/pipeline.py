@@ -20,13 +20,14 @@ from telltale.delivery.resuming import (
     change_recipe,
     check_length,
     check_same,
+    explain_place,
     load_splits,
     note_origin,
     read_origin,
     resolve_paths,
 )
 from telltale.device import choose_device
-from telltale.errors import ImageError, Interrupted
+from telltale.errors import BundleError, ImageError, Interrupted
 from telltale.evaluation.evaluation import Evaluation
 from telltale.evaluation.picture import draw_confusion
 from telltale.files import locked, write_atomic
@@ -78,14 +79,15 @@ def resume(
     """
     known = open_run(run)
     origin = read_origin(known)
-    saved = known.recipe
+    saved = known.recipe.resolved
     wanted = change_recipe(saved, (recipe or saved).resolved)
     check_length(known, wanted)
     recipe = resolve_paths(wanted, origin.folder)
     device = choose_device(device)
     with prepare_network(recipe) as pending:
-        opened = open_source(source or origin.source, origin.columns, tell=tell)
-        with _resumable(known):
+        with contextlib.nullcontext() if source else explain_place(known):
+            opened = open_source(source or origin.source, origin.columns, tell=tell)
+        with locked(known.folder), _resumable(known, begun=True):
             index, extractor = scan_with(opened, recipe, pending, device=device, tell=tell)
             check_same(known, index)
             if source:
@@ -115,17 +117,24 @@ def _complete(index: Index, recipe: Recipe, run: Run, tools: Tools) -> Training:
 def _count_looks(run: Run) -> int:
     """How often the test part of `run` was scored before."""
     path = run.folder / "evaluation.json"
-    return Evaluation.load(path).looks if path.is_file() else 0
+    try:
+        return Evaluation.load(path).looks if path.is_file() else 0
+    except BundleError:  # damaged; it is written anew
+        return 1
 
 
 @contextlib.contextmanager
 def _new_run(name: str, output: str | Path | None) -> Iterator[Run]:
     """A run folder made at once, so that a forbidden place is known early; gone again if nothing was learned in it."""
     there = output is not None and Path(output).is_dir()
-    run = create_run(name, output)
+    run, inside = create_run(name, output), False
     try:
-        yield run
+        with locked(run.folder):
+            inside = True
+            yield run
     except BaseException:
+        if not inside:  # another process works there
+            raise
         # It was new or empty. Settings and splits alone are worth nothing; weights are kept.
         if not _has_learned(run):
             shutil.rmtree(run.folder, ignore_errors=True)
@@ -138,13 +147,12 @@ def _new_run(name: str, output: str | Path | None) -> Iterator[Run]:
 
 
 @contextlib.contextmanager
-def _resumable(run: Run) -> Iterator[None]:
-    """This process alone works in `run`; Ctrl-C and SIGTERM name it as the one to go on with, once it has learned."""
+def _resumable(run: Run, *, begun: bool = False) -> Iterator[None]:
+    """Ctrl-C and SIGTERM name `run` as the one to go on with, once it has learned or where it had `begun` before."""
     try:
-        with locked(run.folder):
-            yield
+        yield
     except KeyboardInterrupt as error:
-        if not _has_learned(run):
+        if not begun and not _has_learned(run):
             raise
         text = error.text if isinstance(error, Interrupted) else "Stopped; what was learned is saved."
         raise Interrupted(text, str(run)) from error

@@ -18,15 +18,14 @@ _FINE: Final = 3
 """Times larger while it is drawn: Pillow's lines have no soft edges of their own."""
 
 
-def draw_rates(rates: Sequence[float], losses: Sequence[float], best: float) -> bytes:
-    """PNG of the loss at each learning rate, on an axis of powers of ten, with the rate to use marked."""
+def draw_rates(rates: Sequence[float], losses: Sequence[float], best: float, why: str) -> bytes:
+    """PNG of the loss at each learning rate, on an axis of powers of ten, with the rate to use marked; `why` it is."""
     heights = ticks(min(losses, default=0.0), max(losses, default=1.0))
     plot = _Plot(math.log10(min([*rates, best])), math.log10(max([*rates, best])), heights[0], heights[-1])
     image = Image.new("RGB", (SIZE[0] * _FINE, SIZE[1] * _FINE), RAMP[0])
     draw = ImageDraw.Draw(image)
     _write(draw, (_LEFT - 40, 26), f"Learning rate {best:g}", 24)
-    words = f"a tenth of the largest one of {len(rates)} before the loss rises"
-    _write(draw, (_LEFT - 40, 64), words, 15, FAINT)
+    _write(draw, (_LEFT - 40, 64), why, 15, FAINT)
     _draw_axes(draw, plot, heights)
     places = [plot.place(rate, loss) for rate, loss in zip(rates, losses, strict=True)]
     top, bottom = plot.place(best, plot.high), plot.place(best, plot.low)

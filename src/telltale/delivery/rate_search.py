@@ -44,7 +44,7 @@ def search_rate(
     device: str = "auto",
     tell: Tell = silent,
 ) -> RateSearch:
-    """Find a learning rate for the training that `train` would do with the same arguments, in 100 of its batches.
+    """Find a learning rate for the training that `train` would do with the same arguments, in 100 of its steps.
 
     Network, pictures and loss are those of that training; only pictures to learn from are shown, and the weights are
     thrown away. `output` is the new folder (default `rates/NAME`). Raises `RecipeError` for a probe, which has no rate.
@@ -57,6 +57,7 @@ def search_rate(
         opened = open_source(source, columns or Columns(), tell=tell)
         check_recipe(recipe, len(opened.classes))
         with fresh_folder("rates", opened.name, output) as folder:
+            from telltale.training.listener import explain_memory
             from telltale.training.rate_finder import find_rate
 
             index, extractor = scan_with(opened, recipe, pending, device=device, tell=tell)
@@ -64,10 +65,11 @@ def search_rate(
             tell_data(index, duplicates, tell)
             splits = divide(index, recipe, duplicates, tell)
             _, state, lesson = prepare(splits, recipe, device=device, extractor=extractor, tell=tell)
-            curve = find_rate(state, lesson, tell=tell)
+            with explain_memory():
+                curve = find_rate(state, lesson, tell=tell)
             _check_curve(curve, tell)
             write_atomic(folder / "lr_finder.csv", _to_csv(curve))
-            write_atomic(folder / "lr_finder.png", draw_rates(curve.rates, curve.losses, curve.best))
+            write_atomic(folder / "lr_finder.png", draw_rates(curve.rates, curve.losses, curve.best, curve.why))
     return RateSearch(curve, folder, time.perf_counter() - start)
 
 

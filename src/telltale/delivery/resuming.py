@@ -1,6 +1,7 @@
 """What a training needs to go on in its run folder: where its pictures came from, and that they are still the same."""
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +12,7 @@ from telltale.data.hub import is_hub
 from telltale.data.index import Index
 from telltale.data.source import Columns
 from telltale.data.splits import Splits
-from telltale.errors import DataError, RecipeError
+from telltale.errors import BundleError, DataError, RecipeError, SourceError
 from telltale.files import read_json, write_json
 from telltale.training.recipe import Recipe
 from telltale.training.run import Run
@@ -24,6 +25,8 @@ CHANGEABLE: Final = ("epochs", "patience", "time")
 
 PATHS: Final = ("weights", "labels_fix", "start_from")
 """Settings that name a file or folder."""
+
+LATER: Final = "from these weights, once this one is finished: --from RUN"
 
 _COMPARED: Final = {
     "digest": "other bytes",
@@ -52,7 +55,16 @@ def note_origin(run: Run, source: str | Path, columns: Columns, recipe: Recipe) 
 
 
 def read_origin(run: Run) -> Origin:
-    """What `note_origin` wrote."""
+    """What `note_origin` wrote; `BundleError` where `train` did not make this folder by itself."""
+    if not (run.folder / ORIGIN).is_file():
+        fold = (run.folder.parent / ORIGIN).is_file()
+        raise BundleError(
+            f"{str(run)!r} does not say where its pictures came from.",
+            expected="The folder of a whole run." if fold else "A run that telltale train began.",
+            do=f"This is one fold of a run: telltale train --resume {run.folder.parent}"
+            if fold
+            else "A training from Python goes on there: tt.fit(splits, recipe, run=run).",
+        )
     content = read_json(run.folder / ORIGIN, "source", _VERSION)
     return Origin(content["source"], Columns(**content["columns"]), content["folder"])
 
@@ -80,7 +92,7 @@ def change_recipe(recipe: Recipe, wanted: Recipe) -> Recipe:
             raise RecipeError(
                 f"{name} is {getattr(wanted, name)!r}, and this training began with {getattr(recipe, name)!r}.",
                 expected=f"The settings of the run; only {', '.join(CHANGEABLE)} may change.",
-                do="Leave it out, or start a new training from these weights: --from RUN instead of --resume RUN.",
+                do=f"Leave it out, or start a new training; {LATER}.",
             )
     return wanted
 
@@ -91,9 +103,20 @@ def load_splits(run: Run, index: Index) -> Splits | None:
     return Splits.load(path, index) if path.is_file() else None
 
 
+@contextlib.contextmanager
+def explain_place(run: Run) -> Iterator[None]:
+    """Where the pictures of `run` are not where they were, the error says how to name their new place."""
+    try:
+        yield
+    except SourceError as error:
+        elsewhere = f"If the pictures lie elsewhere now: telltale train NEW_PLACE --resume {run}"
+        raise SourceError(error.given, expected=error.expected, do=f"{error.do} {elsewhere}") from error
+
+
 def check_length(run: Run, recipe: Recipe) -> None:
     """Raise `RecipeError` where more epochs are done than `recipe` asks for."""
-    done = max((int(row["epoch"]) for row in run.history), default=0)
+    folds = [Run(path.parent) for path in run.folder.glob("fold-*/results.csv")]
+    done = max((int(row["epoch"]) for one in (run, *folds) for row in one.history), default=0)
     if recipe.how != "probe" and done > recipe.epochs:
         raise RecipeError(
             f"epochs is {recipe.epochs}, and {done} are done in {str(run)!r}.",
@@ -114,7 +137,7 @@ def check_same(run: Run, index: Index) -> None:
     raise DataError(
         f"The pictures are not those that {str(run)!r} began with: {_describe(saved, index)}.",
         expected="The same files with the same labels: then the result is what it would have been without the stop.",
-        do="Put the data back as they were, or start a new training from these weights: --from RUN.",
+        do=f"Put the data back as they were, or start a new training; {LATER}.",
     )
 
 

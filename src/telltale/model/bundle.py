@@ -112,8 +112,7 @@ def load(path: str | Path, *, device: str = "auto") -> Classifier:
         raise _incomplete(folder, error) from error
     backbone, is_new = with_weights(described, folder / "model.safetensors", "backbone.")
     extractor = Extractor(backbone, preprocess, precision, choose_device(device))
-    manifest = Manifest.load(folder / TRAINING) if (folder / TRAINING).is_file() else None
-    classifier = Classifier(extractor, head, classes, facts, manifest)
+    classifier = Classifier(extractor, head, classes, facts, _read_manifest(folder))
     if is_new:
         _check_golden(classifier, folder)
     return classifier
@@ -121,11 +120,15 @@ def load(path: str | Path, *, device: str = "auto") -> Classifier:
 
 @dataclass(frozen=True)
 class BundleStart:
-    """What a new training takes from a bundle: the network's name, how pictures come in, and how to get its weights."""
+    """What a new training takes from a bundle: the network's name, how pictures come in, and how to get its weights.
+
+    `manifest` tells what they have learned from already; None where the bundle does not say.
+    """
 
     model: str
     preprocess: Preprocess
     request: Request
+    manifest: Manifest | None = None
 
 
 def read_start(path: str | Path, *, size: int = 0) -> BundleStart:
@@ -147,12 +150,16 @@ def read_start(path: str | Path, *, size: int = 0) -> BundleStart:
         mean=described.mean,
         std=described.std,
     )
-    return BundleStart(architecture.name, preprocess, request)
+    return BundleStart(architecture.name, preprocess, request, _read_manifest(folder))
 
 
 def _read_description(folder: Path) -> dict[str, Any]:
     verify_manifest(folder)
     return read_json(folder / "classifier.json", "classifier", FORMAT_VERSION)
+
+
+def _read_manifest(folder: Path) -> Manifest | None:
+    return Manifest.load(folder / TRAINING) if (folder / TRAINING).is_file() else None
 
 
 def _incomplete(folder: Path, error: Exception) -> BundleError:
@@ -169,6 +176,12 @@ def find_bundle(path: str | Path) -> Path:
     for folder in (path, path / IN_RUN):
         if (folder / "classifier.json").is_file():
             return folder
+    if (path / "weights").is_dir():
+        raise BundleError(
+            f"The training in {str(path)!r} is not finished.",
+            expected="A run that was trained to its end.",
+            do=f"Finish it first: telltale train --resume {path}",
+        )
     what = "does not exist" if not path.exists() else "holds no trained classifier"
     raise BundleError(
         f"{str(path)!r} {what}.",
@@ -221,6 +234,16 @@ def _write_golden(folder: Path, classifier: Classifier, golden: Golden | None) -
             write_atomic(folder / f"{number}.png", file.getvalue())
             expected[f"{number}.png"] = [float(value) for value in row]
     write_json(folder / "golden.json", "golden samples", FORMAT_VERSION, {"probabilities": expected})
+
+
+def copy_bundle(source: Path, path: Path) -> None:
+    """Copy the bundle `source` to `path`, whole or not at all; a bundle that is there is replaced."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        shutil.copytree(source, temporary)
+        _replace(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _replace(temporary: Path, path: Path) -> None:

@@ -69,7 +69,12 @@ class _Depthwise(torch.autograd.Function):
 def _convolve(layer: nn.Conv2d, x: torch.Tensor, padding: Any) -> torch.Tensor:
     """The convolution `layer` of `x`: in bfloat16 with the faster gradients where autocast asks for it."""
     weight, bias = layer.weight, layer.bias
-    if not (x.is_cpu and torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16):
+    if not (
+        x.ndim == 4
+        and x.is_cpu
+        and torch.is_autocast_enabled("cpu")
+        and torch.get_autocast_dtype("cpu") == torch.bfloat16
+    ):
         return nn.functional.conv2d(x, weight, bias, layer.stride, padding, layer.dilation, layer.groups)
     low = None if bias is None else bias.bfloat16()
     result: torch.Tensor = _Depthwise.apply(x.bfloat16(), weight.bfloat16(), low, layer, padding)

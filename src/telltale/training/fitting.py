@@ -11,7 +11,7 @@ import numpy as np
 from telltale.batches.augmentation import parse_augmentation
 from telltale.batches.preprocess import Preprocess
 from telltale.data.decoding import decode
-from telltale.data.manifest import Manifest
+from telltale.data.manifest import ALIKE, TRAINED, Manifest
 from telltale.data.splits import Splits
 from telltale.device import choose_device
 from telltale.errors import RecipeError
@@ -21,7 +21,7 @@ from telltale.model.bundle import Golden, read_start, save
 from telltale.model.classifier import Classifier
 from telltale.model.features import Extractor, features
 from telltale.model.zoo import check_network, describe_network
-from telltale.progress import Tell, silent
+from telltale.progress import Note, Tell, silent
 from telltale.training.network import fit_network
 from telltale.training.preview import MOST, draw_preview
 from telltale.training.probe import fit_probe
@@ -61,6 +61,9 @@ def fit(
     if recipe.how != "scratch" and extractor is None:
         extractor = open_extractor(recipe, device=device)
     _write_preview(splits, recipe, run, extractor)
+    earlier = read_start(recipe.start_from).manifest if recipe.start_from else None
+    if earlier is not None:
+        _tell_known(splits, earlier, recipe.start_from, tell)
     if recipe.how == "probe" and extractor is not None:
         views = Views(recipe.augment, recipe.views, recipe.seed)
         probe = fit_probe(splits, extractor, views=views, tell=tell)
@@ -69,10 +72,22 @@ def fit(
     else:
         used, head, found = fit_network(splits, recipe, run, device=device, extractor=extractor, tell=tell)
     manifest = Manifest.of(splits.index.table, splits.parts, splits.radius)
+    if earlier is not None:
+        manifest = manifest.join(earlier)
     classifier = Classifier(used, head, splits.index.classes, facts | {"fit": found}, manifest)
     save(classifier, run.bundle, golden=_golden(splits, used), card=_card(classifier, splits))
     write_json(run.folder / "fit.json", "fit", 1, facts | {"fit": found})
     return classifier, run
+
+
+def _tell_known(splits: Splits, earlier: Manifest, start: str, tell: Tell) -> None:
+    """Warn where the weights that are started from have learned from pictures of the validation or the test part."""
+    for name, part in {"test": splits.test, "validation": splits.validation}.items():
+        known = int(np.isin(earlier.look_up(part.table), (TRAINED, ALIKE)).sum())
+        if known:
+            what = f"{known:,} of {len(part):,} {name} pictures were learned from in {start}, or look like one that was"
+            why = "what is right of them says little about new pictures"
+            tell(Note(f"{what}: {why}. The same data, seed and shares as there keep the parts apart.", warning=True))
 
 
 def _write_preview(splits: Splits, recipe: Recipe, run: Run, extractor: Extractor | None) -> None:

@@ -1,6 +1,7 @@
 """`listen`: run the training loop, write each epoch into the run folder, and tell what happens."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -38,8 +39,9 @@ def listen(
     listener = _Listener(run, state, paths, lesson.recipe.lr, tell)
     with noted_signals() as wants_stop:
         try:
-            for event in train_epochs(state, replace(lesson, wants_stop=wants_stop), checkpoints):
-                listener.hear(event)
+            with explain_memory():
+                for event in train_epochs(state, replace(lesson, wants_stop=wants_stop), checkpoints):
+                    listener.hear(event)
         except Stopped as stopped:
             raise Interrupted(f"Stopped after {state.place}; everything is saved.", str(run.folder)) from stopped
         except NotFinite as error:
@@ -48,13 +50,20 @@ def listen(
                 expected="A finite number in every batch.",
                 do=f"Start a new training with a smaller learning rate, such as --lr {listener.lower:g}.",
             ) from error
-        except TooLarge as error:
-            raise ModelError(
-                f"Memory does not suffice to learn from two or three pictures at once ({error}).",
-                expected="Memory for a few pictures and for what the network computes from them.",
-                do="Use a smaller --img-size or another --model.",
-            ) from error
     return listener.found
+
+
+@contextlib.contextmanager
+def explain_memory() -> Iterator[None]:
+    """Turn `TooLarge` into a `ModelError` that says what to do."""
+    try:
+        yield
+    except TooLarge as error:
+        raise ModelError(
+            f"Memory does not suffice to learn from two or three pictures at once ({error}).",
+            expected="Memory for a few pictures and for what the network computes from them.",
+            do="Use a smaller --img-size or another --model.",
+        ) from error
 
 
 class _Listener:

@@ -161,11 +161,11 @@ def _learn_epoch(state: State, lesson: Lesson, saver: _Saver) -> Iterator[Event]
     guard = Guard(state, clip=lesson.recipe.clip)
     batches = lesson.training.epoch(state.epoch, first=state.step + 1)
     set_training(state.network, state.frozen)
-    for group in _chunks(batches, lesson.recipe.accumulate):
+    for group in chunks(batches, lesson.recipe.accumulate):
         state.lr = _rate(state, lesson, saver.start)
         set_rate(state.optimizer, state.lr)
         pieces = state.pieces
-        losses = _learn(state, lesson, group)
+        losses = learn(state, lesson, group)
         if state.pieces != pieces:
             yield MemoryShort(state.epoch, state.step + 1, state.pieces)
         guard.apply(losses, group)
@@ -194,7 +194,7 @@ def _rate(state: State, lesson: Lesson, start: float) -> float:
     return learning_rate(lesson.recipe, passed=passed, done=done, losses=losses)
 
 
-def _learn(state: State, lesson: Lesson, group: Sequence[Batch]) -> list[torch.Tensor]:
+def learn(state: State, lesson: Lesson, group: Sequence[Batch]) -> list[torch.Tensor]:
     """Add up the gradient of a group of batches: the summed loss of each. Smaller pieces where memory ends."""
     count = sum(len(batch.labels) for batch in group)
     while True:
@@ -225,7 +225,7 @@ def _backward(state: State, lesson: Lesson, batch: Batch, step: int, count: int)
     return total
 
 
-def _chunks(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
+def chunks(batches: Iterator[Batch], size: int) -> Iterator[list[Batch]]:
     """Groups of `size` batches; the last may be smaller."""
     while group := list(itertools.islice(batches, size)):
         yield group

@@ -170,7 +170,7 @@ def _resume(state: "State", checkpoints: "Checkpoints", run: Run, tell: Tell) ->
             raise BundleError(
                 f"{str(checkpoints.last)!r} is missing, and epochs were done in this run.",
                 expected="The last checkpoint of the training beside its best one.",
-                do="Copy it back, or start a new training from these weights: --from RUN.",
+                do="Copy it back, or start a new training.",
             )
         run.rewrite(state.rows)
         return

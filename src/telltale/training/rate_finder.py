@@ -14,9 +14,8 @@ import numpy as np
 import torch
 
 from telltale.model.cutting import set_training
-from telltale.model.seeding import seeded
 from telltale.progress import Advance, Tell, silent
-from telltale.training.loop import Lesson, precise
+from telltale.training.loop import Lesson, add_up, chunks, learn
 from telltale.training.optimizer import set_rate
 from telltale.training.state import State
 
@@ -47,6 +46,15 @@ class RateCurve:
     rates: tuple[float, ...]
     losses: tuple[float, ...]
     best: float
+    rose: bool = True
+    """Did the loss rise within the rates that were tried?"""
+
+    @property
+    def why(self) -> str:
+        """What `best` is, in words."""
+        if self.rose:
+            return f"a tenth of the largest of {len(self.rates)} rates before the loss rises"
+        return f"a tenth of the largest of {len(self.rates)} rates, and the loss rises at none of them"
 
     @property
     def rows(self) -> list[dict[str, float]]:
@@ -55,21 +63,23 @@ class RateCurve:
 
 
 def find_rate(state: State, lesson: Lesson, *, steps: int = STEPS, tell: Tell = silent) -> RateCurve:
-    """Train `steps` batches with rates from `LOWEST` to `HIGHEST` and read off the best; `state` is used up.
+    """Train `steps` steps with rates from `LOWEST` to `HIGHEST` and read off the best; `state` is used up.
 
     The largest rate, of the output layer: with `layer_decay` the layers below get their share of it.
     """
-    rates, losses, smoothed = list[float](), list[float](), list[float]()
+    rates, losses, smoothed, ended = list[float](), list[float](), list[float](), False
     for number, (rate, loss) in enumerate(_try_rates(state, lesson, steps), start=1):
         now = smooth([*losses, loss])
         detail = f"lr {rate:.1e}, loss {now[-1]:.3f}"
         tell(Advance("find the learning rate", number, steps, unit="batches", detail=detail))
         if not math.isfinite(now[-1]) or now[-1] > DIVERGED * min(now):
+            ended = True
             break
         rates.append(rate)
         losses.append(loss)
         smoothed = now
-    return RateCurve(tuple(rates), tuple(smoothed), suggest_rate(rates, losses))
+    rose = ended or find_rise(losses) is not None
+    return RateCurve(tuple(rates), tuple(smoothed), suggest_rate(rates, losses), rose)
 
 
 def smooth(losses: Sequence[float]) -> list[float]:
@@ -86,39 +96,49 @@ def smooth(losses: Sequence[float]) -> list[float]:
 
 
 def suggest_rate(rates: Sequence[float], losses: Sequence[float]) -> float:
-    """A tenth of the largest rate before the smoothed loss gets worse, rounded to two digits.
-
-    `losses` are those of single batches. Worse is what is higher than the least average before by more than four
-    standard errors, several batches in a row.
+    """A tenth of the largest rate before the loss rises, rounded to two digits; `losses` are those of single steps.
 
     >>> suggest_rate([10.0 ** (number / 10 - 4) for number in range(40)], [1.0] * 30 + [9.0] * 10)
     0.0079
     """
     if not rates:
         return LOWEST
+    rise = find_rise(losses)
+    return float(f"{SHARE * rates[len(rates) - 1 if rise is None else rise - 1]:.1e}")
+
+
+def find_rise(losses: Sequence[float]) -> int | None:
+    """From which step on the smoothed loss gets worse; None where it does not.
+
+    Worse is what is higher than the least average before by more than four standard errors, several steps in a row.
+
+    >>> find_rise([1.0] * 30 + [9.0] * 10), find_rise([1.0] * 40)
+    (30, None)
+    """
     first, smoothed = np.array(losses[:START]), np.array(smooth(losses))
-    # Of the difference between two averages of batches at the start; and a little, where batches hardly differ.
+    if not len(first):
+        return None
+    # Of the difference between two averages of steps at the start; and a little, where steps hardly differ.
     error = float(first.std(ddof=1 if len(first) > 1 else 0)) * math.sqrt(2 * (1 - SMOOTH) / (1 + SMOOTH))
     lowest = np.minimum.accumulate([first.mean(), *smoothed[START:]])[1:]
     worse = smoothed[START:] > lowest + 4 * error + 0.02 * first.mean()
     ends = (START + place for place in range(len(worse)) if worse[place : place + LASTING].all())
-    limit = next(ends, len(rates)) - 1
-    return float(f"{SHARE * rates[limit]:.1e}")
+    return next(ends, None)
 
 
 def _try_rates(state: State, lesson: Lesson, steps: int) -> Iterator[tuple[float, float]]:
-    """Rate and mean loss of batch after batch, over as many epochs as that takes."""
-    batches = itertools.chain.from_iterable(lesson.training.epoch(number) for number in itertools.count(1))
+    """Rate and mean loss of step after step, over as many epochs as that takes."""
+    epochs = (lesson.training.epoch(number) for number in itertools.count(1))
+    groups = itertools.chain.from_iterable(chunks(epoch, lesson.recipe.accumulate) for epoch in epochs)
     set_training(state.network, state.frozen)
-    for number, batch in enumerate(itertools.islice(batches, steps)):
+    parameters = [one for one in state.network.parameters() if one.requires_grad]
+    for number, group in enumerate(itertools.islice(groups, steps)):
         rate = LOWEST * (HIGHEST / LOWEST) ** (number / max(steps - 1, 1))
         set_rate(state.optimizer, rate)
-        device = batch.labels.device
-        with seeded(lesson.recipe.seed, number, device=device):
-            with precise(device.type, lesson.precision):
-                outputs = lesson.forward(batch.inputs)
-            loss = lesson.loss(outputs, batch).mean()
-            torch.autograd.backward(loss)
+        losses = learn(state, lesson, group)
+        if lesson.recipe.clip:
+            torch.nn.utils.clip_grad_norm_(parameters, lesson.recipe.clip)
         state.optimizer.step()
         state.optimizer.zero_grad()
-        yield rate, float(loss.detach())
+        state.step += len(group)
+        yield rate, add_up(losses) / sum(len(batch.labels) for batch in group)

@@ -102,7 +102,7 @@ class Recipe:
     epochs: int = 0
     """Passes over the training pictures, at most; 0: 8 of fine-tuning, 30 from scratch."""
     time: str = ""
-    """Time for the whole training, such as `90s`, `10m` or `1.5h`, and for a cosine to zero; empty: no limit."""
+    """Time until the last step, such as `90s`, `10m` or `1.5h`, and for a cosine to zero; empty: no limit."""
     batch_size: int = 32
     """Pictures per batch; 0: as many as memory and the number of pictures allow, 256 at most."""
     accumulate: int = 1
@@ -242,7 +242,7 @@ def _kind(name: str) -> Any:
         raise RecipeError(
             f"A recipe has no setting {name!r}.",
             expected=f"Did you mean {close[0]!r}?" if close else f"One of {', '.join(f.name for f in fields(Recipe))}.",
-            do="All settings are in docs/settings.md, and in the recipe.toml of every run folder.",
+            do="All settings are in the recipe.toml of every run folder; docs/settings.md explains them.",
         )
     return kinds[name] if isinstance(kinds[name], type) else tuple
 
