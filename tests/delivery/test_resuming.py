@@ -252,7 +252,10 @@ def test_a_fold_is_extended_with_the_others_only(pictures):
     train(pictures, replace(SCRATCH, epochs=2, folds=2), output="mine")
     with pytest.raises(RecipeError, match="epochs is 1, and 2 are done in 'mine'"):
         resume("mine", recipe=replace(SCRATCH, epochs=1, folds=2))
-    with pytest.raises(BundleError, match=r"This is one fold of a run: telltale train --resume mine"):
+    words = (
+        r"'mine/fold-1' does not say where its pictures came from\..+one fold of a run: telltale train --resume mine"
+    )
+    with pytest.raises(BundleError, match=words):
         resume("mine/fold-1")
 
 

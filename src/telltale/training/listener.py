@@ -48,7 +48,8 @@ def listen(
             raise RecipeError(
                 f"The loss became no finite number in {_place(error, paths)}.",
                 expected="A finite number in every batch.",
-                do=f"Start a new training with a smaller learning rate, such as --lr {listener.lower:g}.",
+                do=f"Start a new training with a smaller learning rate, such as --lr {listener.lower:g}. "
+                f"The last finite weights are in {str(checkpoints.last)!r}.",
             ) from error
     return listener.found
 

@@ -84,9 +84,9 @@ def train_epochs(state: State, lesson: Lesson, checkpoints: Checkpoints | None =
             yield from _learn_epoch(state, lesson, saver)
             row = _measure_epoch(state, lesson)
         except NotFinite as error:
+            saver.save()
             if not state.best_row:
                 raise
-            saver.save()
             yield LossLost(error.epoch, error.step, error.rows)
             reason = "a loss that is no number"
             break
