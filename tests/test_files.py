@@ -180,7 +180,7 @@ def test_json_comes_back_as_it_was_written(tmp_path_factory, content):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, r"cannot be read \(FileNotFoundError\)\. A thing file that Telltale wrote"),
+        (None, r"cannot be read \(FileNotFoundError\)\. What Telltale writes there: thing"),
         (b"", r"cannot be read \(JSONDecodeError\)"),
         (b'{"kind": "thing"', r"cannot be read \(JSONDecodeError\)"),
         (b'{"kind": "\xff"}', r"cannot be read \(UnicodeDecodeError\)"),
