@@ -71,7 +71,7 @@ def find_rate(state: State, lesson: Lesson, *, steps: int = STEPS, tell: Tell = 
     for number, (rate, loss) in enumerate(_try_rates(state, lesson, steps), start=1):
         now = smooth([*losses, loss])
         detail = f"lr {rate:.1e}, loss {now[-1]:.3f}"
-        tell(Advance("find the learning rate", number, steps, unit="batches", detail=detail))
+        tell(Advance("find the learning rate", number, steps, unit="steps", detail=detail))
         if not math.isfinite(now[-1]) or now[-1] > DIVERGED * min(now):
             ended = True
             break
