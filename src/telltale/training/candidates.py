@@ -50,8 +50,8 @@ CANDIDATES: Final = (
     Candidate("convnext_nano.in12k_ft_in1k", 224, 82.31, 15.59, 66, 15.6, 6329),
     Candidate("hgnetv2_b4.ssld_stage2_ft_in1k", 224, 83.70, 19.8, 73, 15.6, 7067),
     Candidate("convnext_tiny.in12k_ft_in1k", 224, 84.19, 28.59, 35.5, 8.9, 4845),
-    Candidate("hgnetv2_b5.ssld_stage2_ft_in1k", 224, 84.82, 39.57, 28.5, 5.2, 4234),
-    Candidate("convnext_small.in12k_ft_in1k", 224, 85.16, 50.22, 17.8, 3.9, 2979),
-    Candidate("convnext_base.clip_laion2b_augreg_ft_in12k_in1k", 256, 86.38, 88.59, 8.2, 1.6, 1616),
+    Candidate("hgnetv2_b5.ssld_stage2_ft_in1k", 224, 84.82, 39.57, 32.4, 6.5, 4234),
+    Candidate("convnext_small.in12k_ft_in1k", 224, 85.16, 50.22, 21.0, 5.2, 2979),
+    Candidate("convnext_base.clip_laion2b_augreg_ft_in12k_in1k", 256, 86.38, 88.59, 9.0, 2.4, 1616),
 )
 """Least accurate first."""
