@@ -26,8 +26,8 @@ def check_together(data: str, resume: Path | None, given: Mapping[str, object]) 
     from telltale.errors import RecipeError
 
     names = [name for name, value in given.items() if value]
-    for name in [name for name, value in given.items() if value == ""]:
-        if name in ("--from", "--recipe", "--quality"):
+    for name in ("--from", "--recipe", "--quality"):
+        if given.get(name) == "":
             raise RecipeError(
                 f"{name} is empty.",
                 expected="A name or a path.",
