@@ -9,6 +9,7 @@
         ├── BundleError      a saved classifier or run that is damaged, foreign or too new
         ├── RecipeError      a setting that cannot be
         ├── OutputError      a place that cannot be written (exit code 1)
+        ├── PlaceError       a mirror that cannot be used: credentials, permission, room, its address
         └── DownloadError    a transfer that failed (exit code 1)
 
 Exit codes of the command line: 0 ok, 1 failed, 2 usage or input, 75 interrupted and resumable.
@@ -88,6 +89,10 @@ class OutputError(UserError):
     """A place that cannot be written."""
 
     exit_code: ClassVar[int] = 1
+
+
+class PlaceError(UserError):
+    """A mirror that cannot be used: credentials, permission, room, or its address."""
 
 
 class DownloadError(UserError):

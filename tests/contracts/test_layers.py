@@ -10,6 +10,7 @@ SRC = Path(__file__).parents[2] / "src" / "telltale"
 
 LAYERS = [
     "errors registry progress words threads files device arrow cache",
+    "storage",
     "data",
     "batches",
     "model",
@@ -36,7 +37,7 @@ ONLY = {  # a library that one or two files know
     "openvino": {"model.conversion", "model.engine"},
     "cv2": {"batches.preprocess", "data.fingerprint", "data.measures"},
     "datasets": {"data.hub"},
-    "fsspec": {"data.remote_store"},
+    "fsspec": {"data.remote_store", "storage.bucket", "storage.connection"},
     "h5py": {"model.keras_weights"},
     "matplotlib": {"delivery.gallery"},
     "typer": {"cli"},

@@ -19,10 +19,7 @@ from telltale.data.store import Entries, Entry, damaged, is_hidden, missing, mos
 from telltale.errors import SourceError
 from telltale.files import cache_folder, explain_output, make_folder, sha256, sync_folder
 from telltale.progress import Advance, Note, Tell, silent
-from telltale.registry import suggest
-
-EXTRAS: Final = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
-"""URL schemes to the extra of this package that reads them."""
+from telltale.storage.connection import connect, explain, refusal, words
 
 TRIES: Final = 3
 """Attempts at what may pass. The libraries of S3 and Google try several times within each."""
@@ -102,7 +99,7 @@ class Remote:
         try:
             return dict(self._ask("info", self._root, deadline=CONTACT))
         except OSError as error:
-            raise _explain(error, self.url) from error
+            raise explain(error, self.url) from error
 
     def find(self) -> Iterator[tuple[str, int]]:
         """Path below the place, and size, of every file."""
@@ -111,7 +108,7 @@ class Remote:
         try:
             found = self._ask("find", self._root, deadline=None, detail=True, **strict)
         except OSError as error:
-            raise _explain(error, self.url) from error
+            raise explain(error, self.url) from error
         start = len(self._root.rstrip("/")) + 1
         for name, facts in found.items():
             path = name[start:]
@@ -130,7 +127,7 @@ class Remote:
             # No part can be had of a file without bytes: S3 and Google answer 416.
             if self._ask("info", name, deadline=_READ).get("size") == 0:
                 return b""
-            raise damaged(path, _words(error)) from error
+            raise damaged(path, words(error)) from error
         if len(data) > most:
             raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", path)
         return bytes(data)
@@ -140,7 +137,7 @@ class Remote:
         try:
             return bytes(self._ask("cat_file", self._root, deadline=_READ, start=start, end=end))
         except OSError as error:
-            raise _explain(error, self.url) from error
+            raise explain(error, self.url) from error
 
     def _ask(self, verb: str, *arguments: Any, deadline: float | None, **options: Any) -> Any:
         """The library's answer. `OSError` where it is a clear no, `SourceError` where there is none."""
@@ -154,12 +151,12 @@ class Remote:
                     return sync(files.loop, getattr(files, f"_{verb}"), *arguments, timeout=deadline, **options)
                 return getattr(files, verb)(*arguments, **options)
             except Exception as error:  # each library raises errors of its own
-                refusal = _refusal(error)
-                if refusal is not None:
-                    raise refusal from error
+                no = refusal(error)
+                if no is not None:
+                    raise no from error
                 if attempt == tries:
                     raise SourceError(
-                        f"The server of {self.url!r} does not answer ({_words(error)}).",
+                        f"The server of {self.url!r} does not answer ({words(error)}).",
                         expected="A server that can be reached.",
                         do="Check the connection, then run the same command again: what was done is kept.",
                     ) from error
@@ -209,51 +206,6 @@ def fetch_file(url: str, *, tell: Tell = silent) -> Path:
     return final
 
 
-def connect(url: str) -> tuple[Any, str]:
-    """The fsspec file system of a URL, and the path in it; `SourceError` for a URL that cannot be right."""
-    import fsspec
-
-    scheme, _, rest = url.partition("://")
-    _check(url, scheme, rest)
-    try:
-        kind = fsspec.get_filesystem_class(scheme.lower())
-    except ValueError as error:
-        close = suggest(scheme.lower(), fsspec.available_protocols())
-        raise SourceError(
-            f"There is no way to read {scheme!r} URLs.",
-            expected=f"Did you mean {close[0]}://?"
-            if close
-            else "s3://, gs://, https:// or another that fsspec reads.",
-            do="Check the URL, or install the fsspec package of that service.",
-        ) from error
-    except ImportError as error:
-        extra = EXTRAS.get(scheme.lower(), "")
-        raise SourceError(
-            f"{scheme}:// needs a package that is not installed.",
-            expected="The library of that service." if extra else f"{error}.",
-            do=f"pip install 'telltale[{extra}]'" if extra else "Install that package.",
-        ) from error
-    try:
-        # A listing that is kept would hide what has been added since.
-        files = kind(**{"use_listings_cache": False, **kind._get_kwargs_from_urls(url)})
-        return files, str(kind._strip_protocol(url)).rstrip("/") or "/"
-    except Exception as error:  # some connect here, and each library raises errors of its own
-        raise _explain(_refusal(error) or OSError(errno.EIO, _words(error)), url) from error
-
-
-def _check(url: str, scheme: str, rest: str) -> None:
-    if not rest.strip("/"):
-        raise SourceError(
-            f"{url!r} names no folder.", expected=f"{scheme}://bucket/folder.", do="Add the bucket and the folder."
-        )
-    if ":" in rest.partition("/")[0].rpartition("@")[0]:
-        raise SourceError(
-            f"The {scheme} URL of {rest.partition('/')[0].rpartition('@')[2]!r} holds a password.",
-            expected="A URL without it: it would end up in logs and run folders.",
-            do="Give the password where the library of that service looks for it (environment or settings file).",
-        )
-
-
 def _walks(files: Any) -> bool:
     """Does this file system use fsspec's general way to list what is below a folder?"""
     from fsspec.asyn import AsyncFileSystem
@@ -262,52 +214,3 @@ def _walks(files: Any) -> bool:
     if files.async_impl:
         return type(files)._find is AsyncFileSystem._find
     return type(files).find is AbstractFileSystem.find
-
-
-def _refusal(error: Exception) -> OSError | None:
-    """The error as one of the system's where it is a clear no; None where another attempt may bring a yes."""
-    code = getattr(error, "code", 0)
-    if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
-        return error
-    if code in (401, 403) or any("Credential" in kind.__name__ for kind in type(error).__mro__):
-        return PermissionError(errno.EACCES, _words(error))
-    if (isinstance(code, int) and 400 <= code < 500 and code not in (408, 429)) or isinstance(error, ValueError):
-        return OSError(errno.EINVAL, _words(error))
-    if isinstance(error, OSError) and error.errno in (errno.EINVAL, errno.EPERM, errno.ENAMETOOLONG, errno.ENOSYS):
-        return error
-    return None
-
-
-def _words(error: BaseException) -> str:
-    if isinstance(error, TimeoutError) and not str(error):
-        return "no answer in time"
-    lines = str(getattr(error, "strerror", None) or error).strip().splitlines()
-    return lines[0][:200] if lines else type(error).__name__
-
-
-def _explain(error: OSError, url: str) -> SourceError:
-    """What a clear no means for the place itself."""
-    if isinstance(error, FileNotFoundError):
-        return SourceError(
-            f"There is no {url!r}.",
-            expected="A bucket and a folder that are there and hold something.",
-            do="Check the spelling; capitals count.",
-        )
-    if isinstance(error, PermissionError):
-        return SourceError(
-            f"{url!r} may not be read ({_words(error)}).",
-            expected="Credentials that may list and read it.",
-            do=_LOGINS.get(EXTRAS.get(url.partition("://")[0].lower(), ""), "Log in with the tool of that service."),
-        )
-    return SourceError(
-        f"{url!r} cannot be read ({_words(error)}).",
-        expected="A folder of pictures, a table or an archive.",
-        do="Check the URL.",
-    )
-
-
-_LOGINS: Final = {
-    "s3": "Log in with 'aws configure' or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; "
-    "for a public bucket set FSSPEC_S3_ANON=true.",
-    "gcs": "Log in with 'gcloud auth application-default login'; for a public bucket set FSSPEC_GS_TOKEN=anon.",
-}
