@@ -36,12 +36,12 @@ def time_telltale(data: str, case: str, epochs: int) -> dict[str, object]:
     from telltale.data.index import scan
     from telltale.data.splits import split
     from telltale.progress import silent
-    from telltale.training.checkpoint import Checkpoints
     from telltale.training.events import EpochDone
     from telltale.training.fitting import open_extractor
     from telltale.training.loop import train_epochs
     from telltale.training.network import prepare
     from telltale.training.recipe import Recipe
+    from telltale.training.store import Store
 
     settings = {"img_size": 160, "epochs": epochs, "patience": 0, "augment": (), "schedule": "constant"}
     if case == "cnn":
@@ -62,7 +62,7 @@ def time_telltale(data: str, case: str, epochs: int) -> dict[str, object]:
         start = time.perf_counter()
         _, state, lesson = prepare(splits, recipe, device="cpu", extractor=extractor, tell=silent)
         prepared = time.perf_counter() - start
-        events = train_epochs(state, lesson, Checkpoints(Path(folder) / "weights"))
+        events = train_epochs(state, lesson, Store(Path(folder) / "weights", "00c0ffee"))
         seconds = [event.seconds for event in events if isinstance(event, EpochDone)]
     return {"seconds": seconds, "look": looked, "prepare": prepared, "pictures": len(splits.train)}
 

@@ -82,6 +82,19 @@ def explain_output(path: Path) -> Iterator[None]:
         raise
 
 
+def is_full(error: OutputError) -> bool:
+    """Was it for lack of room that something could not be written?"""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in _NO_SPACE
+
+
+def move(path: Path, place: Path) -> None:
+    """Give a folder another name on the same disk, durably; nothing may be there already but an empty folder."""
+    with explain_output(place):
+        sync_folder(path)
+        os.replace(path, place)
+        sync_folder(place.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make a rename in `folder` durable; without effect where the system has no such call (Windows)."""
     if os.name == "nt":
@@ -217,14 +230,25 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_manifest(folder: Path) -> Path:
-    """Write `manifest.json` with size and SHA-256 of every file below `folder`: last, so that it means complete."""
+def write_manifest(folder: Path, facts: dict[str, Any] | None = None) -> Path:
+    """Write `manifest.json` with size and SHA-256 of every file below `folder`: last, so that it means complete.
+
+    `facts` are plain values about the whole. The file ends with the SHA-256 of what stands before it in itself, so
+    that not one byte of it can change unnoticed.
+    """
     files = {
         path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": sha256_file(path)}
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != MANIFEST
     }
-    return write_json(folder / MANIFEST, "manifest", 1, {"files": files})
+    return write_atomic(folder / MANIFEST, format_manifest(files, facts))
+
+
+def format_manifest(files: dict[str, dict[str, Any]], facts: dict[str, Any] | None = None) -> bytes:
+    """The content of a manifest of these files; each has a `size` in bytes and a `sha256`."""
+    content = {"kind": "manifest", "format_version": 2, "files": files} | ({"facts": facts} if facts else {})
+    body = json.dumps(content, indent=2, ensure_ascii=False).removesuffix("\n}").encode()
+    return body + f',\n  "sha256": "{sha256(body).hex()}"\n}}\n'.encode()
 
 
 def verify_manifest(folder: Path) -> dict[str, str]:
@@ -235,15 +259,7 @@ def verify_manifest(folder: Path) -> dict[str, str]:
             expected="A complete folder: the manifest is written last.",
             do="The save was interrupted, or this is another folder: check the path or save again.",
         )
-    content = read_json(folder / MANIFEST, "manifest", 1)
-    try:
-        listed = {name: (int(facts["size"]), str(facts["sha256"])) for name, facts in content["files"].items()}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BundleError(
-            f"{str(folder / MANIFEST)!r} does not list files with their sizes and hashes.",
-            expected="A manifest that Telltale wrote.",
-            do="Copy the folder again from where it is whole, or train again.",
-        ) from error
+    listed = read_manifest(folder / MANIFEST)
     for name, (size, digest) in listed.items():
         path = folder / name
         if not path.is_file() or path.stat().st_size != size or sha256_file(path) != digest:
@@ -253,6 +269,39 @@ def verify_manifest(folder: Path) -> dict[str, str]:
                 do="Copy the folder again from where it is whole, or train again.",
             )
     return {name: digest for name, (_, digest) in listed.items()}
+
+
+def read_manifest(path: Path) -> dict[str, tuple[int, str]]:
+    """Size in bytes and SHA-256 of each file that a manifest lists, by name; `BundleError` where it is damaged."""
+    content = read_json(path, "manifest", 2)
+    body, sealed, seal = path.read_bytes().rpartition(b',\n  "sha256": "')
+    # Version 1 had no seal.
+    if (sealed or content["format_version"] > 1) and seal != f'{sha256(body).hex()}"\n}}\n'.encode():
+        raise BundleError(
+            f"{str(path)!r} is damaged: it does not match its own SHA-256.",
+            expected="A manifest as Telltale wrote it.",
+            do="Copy the folder again from where it is whole, or train again.",
+        )
+    try:
+        listed = {name: (int(facts["size"]), str(facts["sha256"])) for name, facts in content["files"].items()}
+        if any(is_outside(name) for name in listed):
+            raise ValueError("a name leads outside of the folder")
+        return listed
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(
+            f"{str(path)!r} does not list files with their sizes and hashes.",
+            expected="A manifest that Telltale wrote.",
+            do="Copy the folder again from where it is whole, or train again.",
+        ) from error
+
+
+def is_outside(name: str) -> bool:
+    """Is a name of a file below a folder no plain relative one, with `/` between its parts?
+
+    >>> is_outside("golden/0.png"), is_outside("../x"), is_outside("/x"), is_outside("C:x")
+    (False, True, True, True)
+    """
+    return any(part in ("", ".", "..") or "\\" in part or ":" in part or "\0" in part for part in name.split("/"))
 
 
 def cache_folder(name: str) -> Path:

@@ -75,7 +75,7 @@ def test_ctrl_c_saves_too(pictures, tmp_path):
     assert (code, stdout) == (75, ""), stderr
     assert "next: telltale train --resume mine " in stderr
     assert "Traceback" not in stderr
-    assert (tmp_path / "mine" / "weights" / "last.safetensors").is_file()
+    assert (tmp_path / "mine" / "weights" / "last.json").is_file()
 
 
 def test_ctrl_c_before_a_training_says_what_is_kept(capsys):
@@ -170,11 +170,11 @@ def test_resume_is_proven_on_ones_own_pictures(cli, pictures, tmp_path):
 
 
 def test_a_proof_is_said_in_words(capsys):
-    compared = ("10 tensors of weights/best.safetensors", "3 rows of results.csv")
+    compared = ("10 tensors of weights/best", "3 rows of results.csv")
     print_proof(ResumeProof(12, (3, 7), compared, "", 2.5), False)
     assert capsys.readouterr().out == (
         "Equal, bit for bit: a training left alone and one killed after 3 and 7 of 12 steps and resumed.\n"
-        "The same in both: 10 tensors of weights/best.safetensors and 3 rows of results.csv.\n"
+        "The same in both: 10 tensors of weights/best and 3 rows of results.csv.\n"
     )
 
 

@@ -37,8 +37,8 @@ def test_a_fine_tuning_that_is_killed_twice_ends_the_same(pictures, tmp_path):
     assert 0 < proof.kills[0] < proof.kills[1] < proof.steps
     assert [name.split(maxsplit=1)[1] for name in proof.compared] == [
         "tensors of model.telltale/model.safetensors",
-        "tensors of weights/best.safetensors",
-        "tensors of weights/last.safetensors",
+        "tensors of weights/best",
+        "tensors of weights/last",
         "rows of results.csv",
         "probabilities of 4 test pictures",
     ]
@@ -56,12 +56,16 @@ def test_a_difference_is_named(pictures):
     other = train(pictures, replace(SCRATCH, seed=1), output="other").run.folder
     assert compare_runs(one, other) == ((), "model.telltale/model.safetensors: backbone.blocks.0.bias is another")
     for name, difference in {
-        "weights/best.safetensors": "weights/best.safetensors: network.features.blocks.0.bias is another",
+        "weights/best": "weights/best: network.features.blocks.0.bias is another",
         "results.csv": "results.csv: row 1 is '1,",
         "test_predictions.parquet": "test_predictions.parquet: other probabilities",
     }.items():
         mixed = shutil.copytree(one, one.with_name(name.replace("/", "-")))
-        shutil.copy(other / name, mixed / name)
+        if name == "weights/best":
+            shutil.rmtree(mixed / "weights")
+            shutil.copytree(other / "weights", mixed / "weights")
+        else:
+            shutil.copy(other / name, mixed / name)
         assert compare_runs(one, mixed)[1].startswith(difference), name
     compared, difference = compare_runs(one, one)
     assert difference == ""

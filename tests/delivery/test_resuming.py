@@ -7,9 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
-from safetensors.torch import load_file
 
 from telltale.data.source import Columns
 from telltale.delivery.pipeline import resume, train
@@ -61,6 +59,11 @@ def stop():
     signal.raise_signal(signal.SIGTERM)
 
 
+def contents(folder):
+    """Every file below a folder with its bytes."""
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def begin(source, recipe, output, *, steps, end=kill, error=Killed):
     with pytest.raises(error) as caught:
         train(source, recipe, output=output, tell=end_after(steps, end))
@@ -71,7 +74,7 @@ def same(one, other):
     """Both run folders hold the same weights, history and probabilities, bit for bit."""
     compared, difference = compare_runs(one, other)
     assert not difference
-    assert len(compared) == 5
+    assert len(compared) in (4, 5), "no best checkpoint where no epoch was better than the start"
 
 
 @pytest.mark.parametrize(
@@ -165,10 +168,10 @@ def spoil_class(folder):
 def test_other_pictures_are_refused(pictures, tmp_path, spoil, difference):
     begin(pictures, SCRATCH, "mine", steps=STEPS + 1)
     spoil(pictures)
-    before = (tmp_path / "mine" / "weights" / "last.safetensors").read_bytes()
+    before = contents(tmp_path / "mine" / "weights")
     with pytest.raises(DataError, match=rf"The pictures are not those that 'mine' began with: {difference}"):
         resume("mine")
-    assert (tmp_path / "mine" / "weights" / "last.safetensors").read_bytes() == before
+    assert contents(tmp_path / "mine" / "weights") == before
 
 
 def write_table(folder, **changed):
@@ -208,7 +211,10 @@ def test_other_settings_are_refused(pictures, change):
     words = rf"{next(iter(change))} is .+, and this training began with "
     with pytest.raises(RecipeError, match=words) as caught:
         resume("mine", recipe=replace(SCRATCH.resolved, **change))
-    assert caught.value.expected == "The settings of the run; only epochs, patience, time may change."
+    assert (
+        caught.value.expected
+        == "The settings of the run; only epochs, patience, time, keep, mirrors, mirror_wait, trackers may change."
+    )
 
 
 def test_a_finished_run_is_extended(pictures):
@@ -295,7 +301,7 @@ def test_a_cross_validation_goes_on_in_its_fold(pictures, tmp_path):
     steps = stages.count("train") // 2 + 1
     stopped = begin(pictures, recipe, "mine", steps=steps, end=stop, error=Interrupted)
     assert (stopped.run, stopped.text) == ("mine", "Stopped after batch 1 of epoch 1; everything is saved.")
-    first = tmp_path / "mine" / "fold-1" / "weights" / "last.safetensors"
+    first = tmp_path / "mine" / "fold-1" / "weights" / "last.json"
     before = first.stat().st_mtime_ns
     resume("mine")
     assert first.stat().st_mtime_ns == before
@@ -343,22 +349,13 @@ def test_what_is_no_run_is_refused(tmp_path):
         resume("absent")
 
 
-def test_a_run_without_its_last_checkpoint_is_refused(pictures):
+def test_a_run_without_its_checkpoints_is_refused(pictures):
     run = train(pictures, SCRATCH).run
-    (run.weights / "last.safetensors").unlink()
+    shutil.rmtree(run.weights)
     kept = (run.folder / "results.csv").read_text()
-    with pytest.raises(BundleError, match=r"last.safetensors' is missing, and epochs were done in this run"):
+    with pytest.raises(BundleError, match=r"weights' holds no checkpoint, and epochs were done in this run"):
         resume(run.folder, recipe=replace(run.recipe, epochs=4))
     assert (run.folder / "results.csv").read_text() == kept
-
-
-def test_a_damaged_best_is_no_harm_where_the_last_is_the_best(pictures):
-    run = train(pictures, replace(SCRATCH, epochs=1)).run
-    best = run.weights / "best.safetensors"
-    whole = {name: value.clone() for name, value in load_file(best).items()}
-    best.write_bytes(best.read_bytes()[:-3])
-    resume(run.folder)
-    assert all(torch.equal(value, whole[name]) for name, value in load_file(best).items())
 
 
 def test_what_was_learned_is_not_taken_back(pictures):

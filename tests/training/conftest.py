@@ -28,7 +28,7 @@ from telltale.model.network import Network
 from telltale.model.seeding import seeded
 from telltale.progress import silent
 from telltale.training.average import Average
-from telltale.training.checkpoint import Checkpoints, read_checkpoint
+from telltale.training.checkpoint import Checkpoint, read_checkpoint
 from telltale.training.events import Event
 from telltale.training.frozen import _keep_activations
 from telltale.training.loop import Lesson, Stopped, train_epochs
@@ -36,8 +36,11 @@ from telltale.training.loss import Loss, class_weights
 from telltale.training.optimizer import build_optimizer
 from telltale.training.recipe import Recipe
 from telltale.training.state import State
+from telltale.training.store import POINTERS, STATE, Store, find_pointed
 
 SIDE = 16
+RUN = "00c0ffee"
+"""Id of the trainings here."""
 PREPROCESS = Preprocess(SIDE, "squash", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 
 
@@ -86,11 +89,40 @@ class Training:
 
     state: State
     lesson: Lesson
-    checkpoints: Checkpoints | None = None
+    store: Store | None = None
 
     def run(self, **changes: Any) -> list[Event]:
         """Its events, to the end; `changes` are fields of the lesson."""
-        return list(train_epochs(self.state, replace(self.lesson, **changes), self.checkpoints))
+        return list(train_epochs(self.state, replace(self.lesson, **changes), self.store))
+
+
+@pytest.fixture(scope="session")
+def read_pointed() -> Callable[[Path, str], Checkpoint]:
+    """`read_pointed(folder, "last")`: the checkpoint in a folder that a pointer points to."""
+    return _read_pointed
+
+
+def _read_pointed(folder: Path, pointer: str) -> Checkpoint:
+    found = find_pointed(folder, pointer)
+    assert found, f"no {pointer} in {folder}"
+    return read_checkpoint(found / STATE)
+
+
+@pytest.fixture(scope="session")
+def contents() -> Callable[[Path], dict[str, object]]:
+    """`contents(folder)`: everything in the newest and the best checkpoint but the time that it took."""
+    return _contents
+
+
+def _contents(folder: Path) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for pointer in POINTERS:
+        if find_pointed(folder, pointer) is None:
+            continue
+        checkpoint = _read_pointed(folder, pointer)
+        found[pointer] = {name: value for name, value in checkpoint.facts.items() if name != "seconds"}
+        found |= {f"{pointer}/{name}": value.numpy().tobytes() for name, value in checkpoint.tensors.items()}
+    return found
 
 
 @pytest.fixture(scope="session")
@@ -134,11 +166,11 @@ def _begin(
     weights = torch.from_numpy(class_weights(pictures.codes, 2)) if recipe.balance == "weights" else None
     precision = "bf16" if recipe.precision == "bf16" else "f32"
     lesson = Lesson(forward, *feeds, Loss(smoothing=recipe.label_smoothing, weights=weights), recipe, precision)
-    checkpoints = Checkpoints(folder) if folder else None
-    if checkpoints and checkpoints.last.is_file():
-        best = read_checkpoint(checkpoints.best) if checkpoints.best.is_file() else None
-        state.load(read_checkpoint(checkpoints.last), best)
-    return Training(state, lesson, checkpoints)
+    store = Store(folder, RUN) if folder else None
+    mark = store.newest(print) if store else None
+    if store and mark:
+        state.load(read_checkpoint(store.path(mark) / STATE))
+    return Training(state, lesson, store)
 
 
 def _keep(network: Network, recipe: Recipe, feeds: list[PictureFeed]) -> tuple[nn.Module, list[Any]]:
@@ -161,7 +193,7 @@ def stop_and_go() -> Callable[..., Training]:
             training = _begin(recipe, folder, **options)
             asked = itertools.count(1)
             lesson = replace(training.lesson, wants_stop=partial(_is_time, asked, count if kind == "stop" else 0))
-            events = train_epochs(training.state, lesson, training.checkpoints)
+            events = train_epochs(training.state, lesson, training.store)
             with contextlib.suppress(Stopped):
                 for _ in itertools.islice(events, count) if kind == "kill" else events:
                     pass

@@ -11,11 +11,11 @@ from torch import nn
 
 from telltale.errors import Interrupted, ModelError, RecipeError
 from telltale.progress import Advance, Note, silent
-from telltale.training.checkpoint import Checkpoints
 from telltale.training.events import LossLost
 from telltale.training.listener import _place, listen
 from telltale.training.recipe import Recipe
 from telltale.training.run import Run
+from telltale.training.store import Store
 
 BASE = {"fit": "scratch", "epochs": 3, "batch_size": 8, "lr": 0.02, "precision": "f32", "patience": 0, "augment": ()}
 
@@ -42,7 +42,7 @@ def hear(begin, tmp_path, tell=silent, **changes):
     run = Run(tmp_path / "run")
     training = begin(recipe, run.weights, features=features)
     paths = training.lesson.training.pictures.paths
-    return listen(training.state, training.lesson, Checkpoints(run.weights), run=run, paths=paths, tell=tell), run
+    return listen(training.state, training.lesson, Store(run.weights, "00c0ffee"), run=run, paths=paths, tell=tell), run
 
 
 def notes(told) -> list[str]:
@@ -115,7 +115,7 @@ def test_a_loss_that_is_lost_at_once_is_an_error_with_the_pictures(begin, tmp_pa
         "A finite number in every batch. Start a new training with a smaller learning rate, such as --lr 0.001."
         in words
     )
-    assert re.search(r" The last finite weights are in '.+last\.safetensors'\.$", words)
+    assert re.search(r" The last finite weights are in '.+epoch-0000(-step-\d+)?-00c0ffee-[0-9a-f]{4}'\.$", words)
 
 
 def test_a_loss_that_is_lost_later_is_a_warning(begin, tmp_path):
@@ -131,7 +131,7 @@ def test_a_loss_that_is_lost_later_is_a_warning(begin, tmp_path):
             layer.weight.data[:] = math.nan
 
     paths = training.lesson.training.pictures.paths
-    found = listen(training.state, training.lesson, training.checkpoints, run=run, paths=paths, tell=tell)
+    found = listen(training.state, training.lesson, training.store, run=run, paths=paths, tell=tell)
     assert (found["epochs"], found["stopped"]) == (2, "a loss that is no number")
     (warning,) = [one for one in told if isinstance(one, Note) and one.warning]
     assert warning.text.startswith("The loss became no finite number in batch 1 of epoch 3 (")
@@ -167,7 +167,7 @@ def test_where_the_start_was_the_best_that_is_said(begin, tmp_path):
     run = Run(tmp_path / "run")
     training = begin(Recipe(**BASE), run.weights, features=Flat)
     training.state.keep_best({"epoch": 0, "train_loss": 0.0, "val_loss": 0.0, "val_accuracy": 1.0, "lr": 0.0})
-    found = listen(training.state, training.lesson, training.checkpoints, run=run, paths=[], tell=told.append)
+    found = listen(training.state, training.lesson, training.store, run=run, paths=[], tell=told.append)
     assert found["best_epoch"] == 0
     assert notes(told)[-1] == "Done after 3 epochs; the best was where it started, the probe."
 

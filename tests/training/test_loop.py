@@ -13,8 +13,15 @@ from torch import nn
 
 from telltale.batches.feed import Batch
 from telltale.training import loop as module
-from telltale.training.checkpoint import read_checkpoint
-from telltale.training.events import EpochDone, LossLost, MemoryShort, StepDone, TrainingStarted, TrainingStopped
+from telltale.training.events import (
+    CheckpointSaved,
+    EpochDone,
+    LossLost,
+    MemoryShort,
+    StepDone,
+    TrainingStarted,
+    TrainingStopped,
+)
 from telltale.training.guard import CHECK_STEPS, NotFinite
 from telltale.training.loop import Stopped, TooLarge, measure, pieces_of, train_epochs
 from telltale.training.recipe import Recipe
@@ -202,7 +209,7 @@ def bad_picture(begin, row: int) -> torch.Tensor:
 
 class TestNotFinite:
     @pytest.mark.parametrize("worst", [math.inf, math.nan])
-    def test_the_first_epoch_names_batch_and_pictures(self, begin, tmp_path, worst):
+    def test_the_first_epoch_names_batch_and_pictures(self, begin, read_pointed, tmp_path, worst):
         features = partial(Flat, bad=bad_picture(begin, 17), worst=worst)
         training = begin(Recipe(**BASE), tmp_path, features=features)
         order = training.lesson.training.order(1)
@@ -210,16 +217,16 @@ class TestNotFinite:
         with pytest.raises(NotFinite, match=rf"no finite number in batch {step} of epoch 1") as caught:
             training.run()
         assert (caught.value.step, list(caught.value.rows)) == (step, order[step - 1].tolist())
-        last = read_checkpoint(tmp_path / "last.safetensors")
+        last = read_pointed(tmp_path, "last")
         assert (last.facts["epoch"], last.facts["step"]) == (1, step - 1)
         assert all(torch.isfinite(value).all() for value in last.tensors.values())
         weights = training.state.network.state_dict()
         assert all(torch.equal(value, weights[name]) for name, value in last.part("network").items())
 
-    def test_later_the_best_weights_are_what_is_left(self, begin, tmp_path):
+    def test_later_the_best_weights_are_what_is_left(self, begin, read_pointed, tmp_path):
         training = begin(Recipe(**BASE), tmp_path, features=Flat)
         events = []
-        for event in train_epochs(training.state, training.lesson, training.checkpoints):
+        for event in train_epochs(training.state, training.lesson, training.store):
             events.append(event)
             if isinstance(event, EpochDone) and event.epoch == 2:
                 training.state.network.features.layer.weight.data[0, 0] = 1e38
@@ -227,8 +234,8 @@ class TestNotFinite:
         assert (lost.epoch, lost.step) == (3, 1)
         assert list(lost.rows) == training.lesson.training.order(3)[0].tolist()
         assert (events[-1].reason, events[-1].epochs) == ("a loss that is no number", 2)
-        best = read_checkpoint(tmp_path / "best.safetensors")
-        assert best.facts["epoch"] == events[-1].best_epoch
+        best = read_pointed(tmp_path, "best")
+        assert best.facts["best_row"]["epoch"] == events[-1].best_epoch
         weights = training.state.network.state_dict()
         assert all(torch.equal(value, weights[name]) for name, value in best.part("network").items())
         assert measure(training.state.network, training.lesson.validation)[0] == events[-1].val_loss
@@ -260,14 +267,14 @@ class TestNotFinite:
         assert list(caught.value.rows) == training.lesson.training.order(1)[0].tolist()
         assert torch.equal(training.state.network.features.layer.weight, before)
 
-    def test_what_is_saved_was_looked_at(self, begin, tmp_path, monkeypatch):
+    def test_what_is_saved_was_looked_at(self, begin, read_pointed, tmp_path, monkeypatch):
         """As on a GPU: the bad step is known late, but not later than the file."""
         monkeypatch.setitem(CHECK_STEPS, "cpu", 50)
         training = begin(Recipe(**BASE), tmp_path, features=partial(Flat, bad=bad_picture(begin, 17), worst=math.nan))
         step = next(place for place, rows in enumerate(training.lesson.training.order(1), start=1) if 17 in rows)
         with pytest.raises(NotFinite, match=f"batch {step} of epoch 1"):
             training.run(wants_stop=lambda: training.state.step == step)
-        last = read_checkpoint(tmp_path / "last.safetensors")
+        last = read_pointed(tmp_path, "last")
         assert last.facts["step"] == step - 1
         assert all(torch.isfinite(value).all() for value in last.tensors.values())
 
@@ -346,23 +353,23 @@ def test_pieces_are_of_nearly_equal_size_and_never_of_one_picture(count, most):
 
 
 class TestSaving:
-    def test_a_wish_to_stop_is_heard_after_the_step_and_everything_is_saved(self, begin, tmp_path):
+    def test_a_wish_to_stop_is_heard_after_the_step_and_everything_is_saved(self, begin, read_pointed, tmp_path):
         training = begin(Recipe(**BASE), tmp_path)
         lesson = replace(training.lesson, wants_stop=lambda: True)
-        events = train_epochs(training.state, lesson, training.checkpoints)
-        assert [type(next(events)), type(next(events))] == [TrainingStarted, StepDone]
+        events = train_epochs(training.state, lesson, training.store)
+        assert [type(next(events)) for _ in range(3)] == [TrainingStarted, StepDone, CheckpointSaved]
         with pytest.raises(Stopped):
             next(events)
-        facts = read_checkpoint(tmp_path / "last.safetensors").facts
+        facts = read_pointed(tmp_path, "last").facts
         assert (facts["epoch"], facts["step"]) == (1, 1)
 
-    def test_a_long_epoch_is_saved_in_between(self, begin, tmp_path, monkeypatch):
+    def test_a_long_epoch_is_saved_in_between(self, begin, read_pointed, tmp_path, monkeypatch):
         monkeypatch.setattr(module, "SAVE_SECONDS", 0.0)
         training = begin(Recipe(**BASE), tmp_path)
-        events = train_epochs(training.state, training.lesson, training.checkpoints)
-        while not (tmp_path / "last.safetensors").exists():
+        events = train_epochs(training.state, training.lesson, training.store)
+        while not (tmp_path / "last.json").exists():
             next(events)
-        facts = read_checkpoint(tmp_path / "last.safetensors").facts
+        facts = read_pointed(tmp_path, "last").facts
         assert (facts["epoch"], facts["step"], facts["seen"]) == (1, 1, 8)
 
     def test_without_a_place_for_checkpoints_nothing_is_written(self, begin, tmp_path, monkeypatch):

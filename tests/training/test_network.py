@@ -1,8 +1,8 @@
 """Fine-tuning and training from scratch, from pictures to a classifier: resumable, never worse than where it began."""
 
-import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,11 +21,12 @@ from telltale.model.engine import has_bf16
 from telltale.model.features import features
 from telltale.model.head import softmax
 from telltale.progress import Advance, Note, silent
-from telltale.training.checkpoint import Checkpoint, Checkpoints, read_checkpoint
+from telltale.training.checkpoint import Checkpoint, to_bytes
 from telltale.training.loss import class_logits
 from telltale.training.network import fit_network, prepare
 from telltale.training.recipe import Recipe
 from telltale.training.run import Run
+from telltale.training.store import STATE, Store, find_pointed
 
 SCRATCH = Recipe(model="cnn", img_size=24, epochs=3, batch_size=8, lr=0.003, precision="f32").resolved
 FINETUNE = Recipe(
@@ -51,17 +52,8 @@ def train(splits, recipe, run, extractor=None, tell=silent):
     return fit_network(splits, recipe, run, device="cpu", extractor=given, tell=tell)
 
 
-def contents(run: Run) -> dict[str, object]:
-    """results.csv, and the checkpoints but for the time that they took."""
-    found: dict[str, object] = {"results.csv": (run.folder / "results.csv").read_text()}
-    for path in run.weights.iterdir():
-        data = path.read_bytes()
-        size = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + size])
-        facts = json.loads(header.pop("__metadata__")["facts"])
-        facts.pop("seconds", None)
-        found[path.name] = header, facts, data[8 + size :]
-    return found
+def rows(run: Run) -> str:
+    return (run.folder / "results.csv").read_text()
 
 
 def interrupt_at(done: int):
@@ -75,7 +67,7 @@ def interrupt_at(done: int):
 
 
 @pytest.mark.parametrize("recipe", [SCRATCH, FROZEN], ids=["scratch", "frozen"])
-def test_stopped_twice_and_gone_on_with_it_is_the_straight_run(splits, extractor, tmp_path, recipe):
+def test_stopped_twice_and_gone_on_with_it_is_the_straight_run(splits, extractor, contents, tmp_path, recipe):
     straight, stopped = run_in(tmp_path / "straight"), run_in(tmp_path / "stopped")
     one = train(splits, recipe, straight, extractor)
     for done in (9, 60):
@@ -84,7 +76,8 @@ def test_stopped_twice_and_gone_on_with_it_is_the_straight_run(splits, extractor
     told = []
     other = train(splits, recipe, stopped, extractor, told.append)
     assert any("The training goes on after batch" in note.text for note in told if isinstance(note, Note))
-    assert contents(straight) == contents(stopped)
+    assert rows(straight) == rows(stopped)
+    assert contents(straight.weights) == contents(stopped.weights)
     assert one[0].backbone == other[0].backbone
     assert one[1].weight.tobytes() == other[1].weight.tobytes()
     assert one[2] == other[2]
@@ -106,7 +99,7 @@ fit_network(splits, run.recipe, run, device="cpu", extractor=None, tell=silent)
 """
 
 
-def test_killed_with_sigkill_it_goes_on_as_if_it_had_not_been(splits, tmp_path):
+def test_killed_with_sigkill_it_goes_on_as_if_it_had_not_been(splits, contents, tmp_path):
     recipe = replace(SCRATCH, epochs=12, ema=0.9)
     straight, killed = run_in(tmp_path / "straight"), run_in(tmp_path / "killed")
     train(splits, recipe, straight)
@@ -124,7 +117,8 @@ def test_killed_with_sigkill_it_goes_on_as_if_it_had_not_been(splits, tmp_path):
     told = []
     train(splits, recipe, killed, tell=told.append)
     assert sum(isinstance(one, Advance) for one in told) >= (12 - epochs - 1) * 4
-    assert contents(straight) == contents(killed)
+    assert rows(straight) == rows(killed)
+    assert contents(straight.weights) == contents(killed.weights)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +134,9 @@ def test_killed_with_sigkill_it_goes_on_as_if_it_had_not_been(splits, tmp_path):
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else value.how,
 )
-def test_the_classifier_answers_as_the_network_that_was_trained(two_classes, extractor, tmp_path, recipe, changes):
+def test_the_classifier_answers_as_the_network_that_was_trained(
+    two_classes, extractor, read_pointed, tmp_path, recipe, changes
+):
     recipe = replace(recipe, epochs=2, **changes)
     if recipe.precision == "bf16" and not has_bf16():
         pytest.skip("needs a processor with bf16")
@@ -149,9 +145,9 @@ def test_the_classifier_answers_as_the_network_that_was_trained(two_classes, ext
     start, state, _ = prepare(
         two_classes, recipe, device="cpu", extractor=extractor if recipe.how == "finetune" else None, tell=silent
     )
-    best = run.weights / "best.safetensors"
-    state.network.load_state_dict(read_checkpoint(best).part("network"))
-    assert read_checkpoint(best).facts["epoch"] == found["best_epoch"]
+    best = read_pointed(run.weights, "best")
+    state.network.load_state_dict(best.part("average") if recipe.ema else best.part("network"))
+    assert best.facts["best_row"]["epoch"] == found["best_epoch"]
     state.network.eval()
     feed = PictureFeed(two_classes.test, start.preprocess)
     with torch.no_grad():
@@ -186,12 +182,14 @@ def test_a_time_limit_ends_it(splits, tmp_path):
     assert run.history[-1]["lr"] < 0.1 * SCRATCH.lr
 
 
-def test_the_time_before_a_stop_counts(splits, tmp_path):
+def test_the_time_before_a_stop_counts(splits, read_pointed, tmp_path):
     """After 50 minutes of an hour the cosine goes on near its end."""
     run = run_in(tmp_path / "run")
     train(splits, replace(SCRATCH, epochs=1), run)
-    last = read_checkpoint(run.weights / "last.safetensors")
-    Checkpoints(run.weights).write_last(Checkpoint(last.tensors, last.facts | {"seconds": 3000.0}))
+    last = read_pointed(run.weights, "last")
+    later = to_bytes(Checkpoint(last.tensors, last.facts | {"seconds": 3000.0}))
+    shutil.rmtree(find_pointed(run.weights, "last"))
+    Store(run.weights, run.id).save(1, 0, {STATE: later}, facts={}, best=True)
     with pytest.raises(Interrupted):
         train(splits, replace(SCRATCH, epochs=100, time="1h"), run, tell=interrupt_at(2 * len(splits.train) + 1))
     assert run.history[1]["lr"] == pytest.approx(SCRATCH.lr * 0.5 * (1 + math.cos(math.pi * 3000 / 3600)), rel=0.05)
@@ -219,13 +217,13 @@ def test_precision_is_what_the_processor_is_fast_with(splits):
         assert prepare(splits, recipe, device="cpu", extractor=None, tell=silent)[2].precision == expected
 
 
-def test_elsewhere_it_goes_on_in_the_precision_that_it_began_with(splits, tmp_path):
+def test_elsewhere_it_goes_on_in_the_precision_that_it_began_with(splits, read_pointed, tmp_path):
     run, told = run_in(tmp_path / "run"), []
     with pytest.raises(Interrupted):
         train(splits, replace(SCRATCH, precision="bf16"), run, tell=interrupt_at(9))
     train(splits, SCRATCH, run, tell=told.append)
     assert any(isinstance(one, Note) and one.text.startswith("Training on the processor in bf16") for one in told)
-    assert read_checkpoint(run.weights / "last.safetensors").facts["precision"] == "bf16"
+    assert read_pointed(run.weights, "last").facts["precision"] == "bf16"
 
 
 def test_a_loss_that_is_lost_at_once_leaves_no_classifier(splits, tmp_path):

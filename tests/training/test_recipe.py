@@ -150,6 +150,7 @@ OTHER = Recipe(
     batch_size=5, accumulate=2, optimizer="sgd", lr=1e-5, layer_decay=0.9, freeze=0.5, fix_norms=False, views=3,
     weight_decay=0.01, schedule="plateau", warmup=1.5, step_epochs=3, factor=0.5, patience=0, label_smoothing=0.1,
     balance="weights", ema=0.999, clip=1.0, augment=("medium", 'rotation="20"', "é"), compile=True,
+    keep=0, mirrors=("gs://bucket/x", "/mnt/drive x"), mirror_wait="30s", trackers=("tensorboard",),
 )  # fmt: skip
 STARTED = Recipe(start_from="runs/a", fit="finetune", folds=3)
 

@@ -1,10 +1,13 @@
 """A run folder is new, never somebody else's, and its table of epochs is whole after every epoch."""
 
+import re
+import shutil
+
 import pytest
 
 from telltale.errors import BundleError, OutputError, RecipeError
 from telltale.training.recipe import Recipe
-from telltale.training.run import COLUMNS, create_run, open_run
+from telltale.training.run import COLUMNS, Run, create_run, identify, open_run
 
 
 @pytest.fixture(autouse=True)
@@ -14,7 +17,7 @@ def _here(tmp_path, monkeypatch):
 
 def test_names_count_up(tmp_path):
     assert [create_run("pets").name for _ in range(3)] == ["pets", "pets-2", "pets-3"]
-    (tmp_path / "runs" / "pets-2").rmdir()
+    shutil.rmtree(tmp_path / "runs" / "pets-2")
     assert create_run("pets").name == "pets-2"
     assert str(create_run("birds")) == "runs/birds"
 
@@ -29,7 +32,8 @@ def test_a_file_of_that_name_is_passed_over(tmp_path):
 def test_the_output_folder_is_made_with_its_parents(tmp_path):
     run = create_run("pets", tmp_path / "a" / "b")
     assert run.folder.is_dir()
-    assert create_run("pets", run.folder).folder == run.folder, "empty: nothing there can be lost"
+    (tmp_path / "empty").mkdir()
+    assert create_run("pets", tmp_path / "empty").folder == tmp_path / "empty", "nothing there can be lost"
     assert not (tmp_path / "runs").exists()
 
 
@@ -62,7 +66,7 @@ def test_every_epoch_becomes_a_row():
     ]
     assert run.history == [first, first | {"epoch": 2}]
     assert tuple(run.history[0]) == COLUMNS
-    assert [path.name for path in run.folder.iterdir()] == ["results.csv"]
+    assert {path.name for path in run.folder.iterdir()} == {"run.json", "results.csv"}
 
 
 def test_rows_are_replaced_as_a_whole():
@@ -86,3 +90,24 @@ def test_a_run_is_opened_again():
     assert open_run(run.folder).recipe == Recipe(model="cnn")
     assert run.bundle == run.folder / "model.telltale"
     assert run.weights == run.folder / "weights"
+
+
+def test_a_run_keeps_its_id_and_its_name(tmp_path):
+    run = create_run("é & cats")
+    assert re.fullmatch(r"[0-9a-f]{8}", run.id)
+    id_, moved = run.id, Run(run.folder.rename(tmp_path / "elsewhere"))
+    assert (moved.id, moved.label) == (id_, f"_cats-{id_}")
+    assert create_run("other").id != id_
+    identify(moved, "00c0ffee", name="pets")
+    assert moved.label == "pets-00c0ffee"
+
+
+def test_a_folder_without_an_id_gets_one(tmp_path):
+    run = Run(tmp_path)
+    assert run.id == Run(tmp_path).id
+
+
+def test_a_damaged_id_is_refused(tmp_path):
+    identify(Run(tmp_path), "../../x")
+    with pytest.raises(BundleError, match=r"run\.json' says that the run is '\.\./\.\./x'"):
+        _ = Run(tmp_path).id

@@ -19,6 +19,7 @@ from telltale.progress import Advance, Note, Tell, silent
 from telltale.training.fitting import check_learns
 from telltale.training.recipe import Recipe
 from telltale.training.run import open_run
+from telltale.training.store import POINTERS, STATE, find_pointed
 
 if TYPE_CHECKING:
     import torch
@@ -28,8 +29,8 @@ LEAST_EPOCHS: Final = 2
 
 MOST_EPOCHS: Final = 3
 
-WEIGHTS: Final = ("model.telltale/model.safetensors", "weights/best.safetensors", "weights/last.safetensors")
-"""Files in a run folder whose tensors are compared."""
+WEIGHTS: Final = "model.telltale/model.safetensors"
+"""File in a run folder whose tensors are compared, as are those of the checkpoints that `POINTERS` name."""
 
 
 @dataclass(frozen=True)
@@ -146,8 +147,10 @@ def compare_runs(one: Path, other: Path) -> tuple[tuple[str, ...], str]:
     from pyarrow import parquet
 
     compared = list[str]()
-    for name in WEIGHTS:
-        count, difference = _compare_tensors(one / name, other / name)
+    # There is no best checkpoint where no epoch was better than the start.
+    pointed = {f"weights/{name}" for name in POINTERS for run in (one, other) if find_pointed(run / "weights", name)}
+    for name in (WEIGHTS, *sorted(pointed)):
+        count, difference = _compare_tensors(*(_find_tensors(folder, name) for folder in (one, other)))
         if difference:
             return tuple(compared), f"{name}: {difference}"
         compared.append(f"{count:,} tensors of {name}")
@@ -159,6 +162,12 @@ def compare_runs(one: Path, other: Path) -> tuple[tuple[str, ...], str]:
     if not said[0].equals(said[1]):
         return tuple(compared), "test_predictions.parquet: other probabilities"
     return (*compared, f"the probabilities of {said[0].num_rows:,} test pictures"), ""
+
+
+def _find_tensors(folder: Path, name: str) -> Path:
+    """The file of a run folder with the tensors of `name`: itself, or what a pointer points to."""
+    found = find_pointed((folder / name).parent, (folder / name).name)
+    return found / STATE if found else folder / name
 
 
 def _compare_tensors(one: Path, other: Path) -> tuple[int, str]:

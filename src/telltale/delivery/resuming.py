@@ -20,8 +20,8 @@ from telltale.training.run import Run
 ORIGIN: Final = "source.json"
 _VERSION: Final = 1
 
-CHANGEABLE: Final = ("epochs", "patience", "time")
-"""Settings that a training may go on with another value of: how long, not what."""
+CHANGEABLE: Final = ("epochs", "patience", "time", "keep", "mirrors", "mirror_wait", "trackers")
+"""Settings that a training may go on with another value of: how long and where it is written down, not what."""
 
 PATHS: Final = ("weights", "labels_fix", "start_from")
 """Settings that name a file or folder."""

@@ -1,7 +1,7 @@
 """What the training loop says while it runs: one frozen value per event; progress bars, tables and trackers listen."""
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 Reason: TypeAlias = Literal["all epochs done", "no better validation loss", "time is up", "a loss that is no number"]
 
@@ -75,6 +75,29 @@ class EpochDone:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckpointSaved:
+    """Everything up to here is on this machine's disk; the event comes before the `EpochDone` of its epoch.
+
+    `epoch` epochs and `step` batches of the next one are done; `name` is that of its folder. `sacrificed` are older
+    checkpoints that were removed because the disk was full.
+    """
+
+    epoch: int
+    step: int
+    name: str
+    sacrificed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointFailed:
+    """This checkpoint could not be written, and the training goes on; `why` is a sentence or two for people."""
+
+    epoch: int
+    step: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class TrainingStopped:
     """The last event: the network now holds the weights of `best_epoch`; 0 where those of the start were the best."""
 
@@ -87,4 +110,20 @@ class TrainingStopped:
     seconds: float
 
 
-Event: TypeAlias = TrainingStarted | StepDone | MemoryShort | LossLost | EpochDone | TrainingStopped
+Event: TypeAlias = (
+    TrainingStarted
+    | StepDone
+    | MemoryShort
+    | LossLost
+    | EpochDone
+    | CheckpointSaved
+    | CheckpointFailed
+    | TrainingStopped
+)
+
+
+class Listener(Protocol):
+    """Somebody who hears every event of a training, in order, in its thread: to be quick and to raise nothing."""
+
+    def hear(self, event: Event) -> None:
+        """Take note of one event."""

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from telltale.errors import Interrupted, ModelError, RecipeError
+from telltale.errors import Interrupted, ModelError, OutputError, RecipeError
 from telltale.progress import Advance, Note, Tell
-from telltale.training.checkpoint import Checkpoints
 from telltale.training.events import (
+    CheckpointFailed,
+    CheckpointSaved,
     EpochDone,
     Event,
     LossLost,
@@ -23,14 +24,13 @@ from telltale.training.loop import Lesson, Stopped, TooLarge, train_epochs
 from telltale.training.recipe import RATES
 from telltale.training.run import Run
 from telltale.training.state import State
+from telltale.training.store import Store
 
 _NAMED: Final = 3
 """Pictures of a bad batch that are named."""
 
 
-def listen(
-    state: State, lesson: Lesson, checkpoints: Checkpoints, *, run: Run, paths: Sequence[str], tell: Tell
-) -> dict[str, Any]:
+def listen(state: State, lesson: Lesson, store: Store, *, run: Run, paths: Sequence[str], tell: Tell) -> dict[str, Any]:
     """Train to the end, with Ctrl-C and SIGTERM heard between two steps: facts about how it ended.
 
     `paths` are the training pictures, by row. Raises `Interrupted` where a signal came, `RecipeError` where the loss
@@ -40,8 +40,9 @@ def listen(
     with noted_signals() as wants_stop:
         try:
             with explain_memory():
-                for event in train_epochs(state, replace(lesson, wants_stop=wants_stop), checkpoints):
-                    listener.hear(event)
+                for event in train_epochs(state, replace(lesson, wants_stop=wants_stop), store):
+                    for one in (listener, *run.listeners):
+                        one.hear(event)
         except Stopped as stopped:
             raise Interrupted(f"Stopped after {state.place}; everything is saved.", str(run.folder)) from stopped
         except NotFinite as error:
@@ -49,7 +50,7 @@ def listen(
                 f"The loss became no finite number in {_place(error, paths)}.",
                 expected="A finite number in every batch.",
                 do=f"Start a new training with a smaller learning rate, such as --lr {listener.lower:g}. "
-                f"The last finite weights are in {str(checkpoints.last)!r}.",
+                f"The last finite weights are in {str(store.pointed('last'))!r}.",
             ) from error
     return listener.found
 
@@ -95,8 +96,13 @@ class _Listener:
             case LossLost():
                 text = f"The loss became no finite number in {_place(event, self.paths)}: the best weights are kept."
                 self.tell(Note(f"{text} A smaller learning rate may help: --lr {self.lower:g}.", warning=True))
+            case CheckpointSaved() if event.sacrificed:
+                gone = f"{len(event.sacrificed)} older checkpoint{'s' * (len(event.sacrificed) != 1)}"
+                self.tell(Note(f"The disk is full: {gone} removed to make room for {event.name}.", warning=True))
+            case CheckpointFailed():
+                self.tell(Note(f"Not saved: {event.why} The training goes on.", warning=True))
             case EpochDone():
-                self.run.rewrite(self.state.rows)
+                self._write_rows()
                 losses = f"loss {event.train_loss:.4f}, validation loss {event.val_loss:.4f}"
                 better = ", the best so far" if event.improved else ""
                 text = f"epoch {event.epoch} of {self.epochs}: {losses}, accuracy {event.val_accuracy:.4f}{better}"
@@ -106,6 +112,13 @@ class _Listener:
                 best = f"epoch {event.best_epoch}" if event.best_epoch else "where it started, the probe"
                 end = "Done" if event.reason == "all epochs done" else f"Stopped, {event.reason},"
                 self.tell(Note(f"{end} after {_count(event.epochs)}; the best was {best}."))
+
+    def _write_rows(self) -> None:
+        """results.csv; where it cannot be written now, the whole of it is written after the next epoch."""
+        try:
+            self.run.rewrite(self.state.rows)
+        except OutputError as error:
+            self.tell(Note(f"{error.given} The training goes on.", warning=True))
 
 
 def _count(epochs: int) -> str:

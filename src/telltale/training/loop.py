@@ -17,10 +17,13 @@ import torch
 from torch import nn
 
 from telltale.batches.feed import Batch, Feed
+from telltale.errors import OutputError
 from telltale.model.cutting import set_training
 from telltale.model.seeding import seeded
-from telltale.training.checkpoint import Checkpoints
+from telltale.training.checkpoint import to_bytes
 from telltale.training.events import (
+    CheckpointFailed,
+    CheckpointSaved,
     EpochDone,
     Event,
     LossLost,
@@ -35,6 +38,7 @@ from telltale.training.loss import Loss, class_logits
 from telltale.training.optimizer import learning_rate, set_rate
 from telltale.training.recipe import Recipe
 from telltale.training.state import State
+from telltale.training.store import STATE, Store
 
 SAVE_SECONDS: Final = 300.0
 """A longer epoch is saved in between, so that a machine that dies takes at most five minutes with it."""
@@ -68,15 +72,16 @@ class Lesson:
     """Asked after every step: has somebody asked to stop?"""
 
 
-def train_epochs(state: State, lesson: Lesson, checkpoints: Checkpoints | None = None) -> Iterator[Event]:
+def train_epochs(state: State, lesson: Lesson, store: Store | None = None) -> Iterator[Event]:
     """Train `state.network` where it lies, from where `state` is, and tell of each step and epoch.
 
-    Afterwards the network holds the weights of the least validation loss, in evaluation mode. `checkpoints` receives
-    the state after each epoch, every few minutes in a long one, and when the training is asked to stop (`Stopped`).
-    A loss that is no finite number ends the training; where there are no best weights yet, it raises `NotFinite`.
+    Afterwards the network holds the weights of the least validation loss, in evaluation mode. `store` receives the
+    state after each epoch, every few minutes in a long one, and when the training is asked to stop (`Stopped`). A save
+    that fails does not end the training, unless it was asked to stop: `OutputError`. A loss that is no finite number
+    ends it; where there are no best weights yet, it raises `NotFinite`.
     Raises `TooLarge` where memory does not suffice for two or three pictures.
     """
-    saver = _Saver(checkpoints, state)
+    saver = _Saver(store, state)
     yield _describe(state, lesson)
     while (reason := _find_end(state, lesson)) is None:
         began = time.perf_counter()
@@ -84,7 +89,7 @@ def train_epochs(state: State, lesson: Lesson, checkpoints: Checkpoints | None =
             yield from _learn_epoch(state, lesson, saver)
             row = _measure_epoch(state, lesson)
         except NotFinite as error:
-            saver.save()
+            yield from saver.save()
             if not state.best_row:
                 raise
             yield LossLost(error.epoch, error.step, error.rows)
@@ -95,11 +100,12 @@ def train_epochs(state: State, lesson: Lesson, checkpoints: Checkpoints | None =
         if improved:
             state.keep_best(row)
         state.epoch, state.step, state.seen, state.losses = state.epoch + 1, 0, 0, []
-        saver.save(improved=improved)
+        yield from saver.save()
         lr, loss, val_loss, accuracy = (row[name] for name in ("lr", "train_loss", "val_loss", "val_accuracy"))
         seconds = time.perf_counter() - began
         yield EpochDone(state.epoch - 1, loss, val_loss, accuracy, lr, seconds=seconds, improved=improved)
         if lesson.wants_stop() and _find_end(state, lesson) is None:
+            saver.insist()
             raise Stopped
 
     state.restore_best()
@@ -138,8 +144,9 @@ def _find_end(state: State, lesson: Lesson) -> Reason | None:
 class _Saver:
     """Writes the state when it is time to; `start` is when the training would have begun without any stop."""
 
-    def __init__(self, checkpoints: Checkpoints | None, state: State) -> None:
-        self.checkpoints, self.state = checkpoints, state
+    def __init__(self, store: Store | None, state: State) -> None:
+        self.store, self.state = store, state
+        self.failure: OutputError | None = None
         self.saved = time.perf_counter()
         self.start = self.saved - state.seconds
 
@@ -147,13 +154,27 @@ class _Saver:
         """Is the last time long ago?"""
         return time.perf_counter() - self.saved > SAVE_SECONDS
 
-    def save(self, *, improved: bool = False) -> None:
-        """Write `last` and then, where this epoch `improved` or there is none yet, `best`."""
-        if self.checkpoints is not None:
-            self.checkpoints.write_last(self.state.save(time.perf_counter() - self.start))
-            if self.state.best and (improved or not self.checkpoints.best.is_file()):
-                self.checkpoints.write_best(self.state.save_best())
+    def save(self) -> Iterator[Event]:
+        """Write a checkpoint, and tell what came of it."""
+        state, done = self.state, self.state.epoch - 1
         self.saved = time.perf_counter()
+        if self.store is None:
+            return
+        try:
+            content = {STATE: to_bytes(state.save(self.saved - self.start))}
+            facts = state.rows[-1] if state.rows else {}
+            written = self.store.save(done, state.step, content, facts=facts, best=state.is_best and done > 0)
+        except OutputError as error:
+            self.failure = error
+            yield CheckpointFailed(done, state.step, f"{error.given} {error.do}")
+        else:
+            self.failure = None
+            yield CheckpointSaved(done, state.step, written.mark.name, written.sacrificed)
+
+    def insist(self) -> None:
+        """Raise what went wrong at the last save, if anything did."""
+        if self.failure is not None:
+            raise self.failure
 
 
 def _learn_epoch(state: State, lesson: Lesson, saver: _Saver) -> Iterator[Event]:
@@ -176,8 +197,9 @@ def _learn_epoch(state: State, lesson: Lesson, saver: _Saver) -> Iterator[Event]
         stop = lesson.wants_stop()
         if stop or saver.is_due():
             guard.look()
-            saver.save()
+            yield from saver.save()
         if stop:
+            saver.insist()
             raise Stopped
         if time.perf_counter() >= lesson.until:
             break

@@ -1,6 +1,5 @@
 """Fine-tuning and training from scratch: network, pictures and loop, and the backbone and head that they leave."""
 
-import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +15,13 @@ from telltale.progress import Note, Tell
 from telltale.training.recipe import Recipe, read_time
 from telltale.training.run import Run
 from telltale.training.start import Start, check_output, start_from_nothing, start_from_probe
+from telltale.training.store import STATE, Store
 
 if TYPE_CHECKING:
     import torch
 
     from telltale.batches.feed import Feed
     from telltale.model.network import Network
-    from telltale.training.checkpoint import Checkpoints
     from telltale.training.loop import Lesson
     from telltale.training.state import State
 
@@ -32,23 +31,23 @@ def fit_network(
 ) -> tuple[Extractor, Head, dict[str, Any]]:
     """Train the network of `recipe`: the extractor and head of its best epoch, and facts for the record.
 
-    Writes `weights/last`, `weights/best` and a row of results.csv after every epoch. Where `run` holds a checkpoint,
+    Writes a checkpoint and a row of results.csv after every epoch. Where `run` holds a checkpoint,
     the training goes on from there. `extractor` is the pretrained backbone of a fine-tuning. Raises `RecipeError`
     where the loss becomes no number before there is anything to keep, and `Interrupted` after Ctrl-C or SIGTERM.
     """
     from telltale.model.conversion import write_backbone
-    from telltale.training.checkpoint import Checkpoints
     from telltale.training.listener import listen
 
     start, state, lesson = prepare(splits, recipe, device=device, extractor=extractor, tell=tell)
     # With the batch size that was found: on another day there may be less memory, and the training would be another.
     lesson.recipe.save(run.folder / "recipe.toml")
-    checkpoints = Checkpoints(run.weights)
-    _resume(state, checkpoints, run, tell)
+    settings = (run.folder / "recipe.toml").read_bytes()
+    store = Store(run.weights, run.id, keep=recipe.keep, extras={"recipe.toml": settings})
+    _resume(state, store, run, tell)
     lesson = replace(lesson, precision=state.precision)
     if recipe.time:
         lesson = replace(lesson, until=run.started + read_time(recipe.time) - state.seconds)
-    found = listen(state, lesson, checkpoints, run=run, paths=splits.train.paths, tell=tell)
+    found = listen(state, lesson, store, run=run, paths=splits.train.paths, tell=tell)
     preprocess = start.preprocess
     stored = write_backbone(start.network.features, start.architecture, preprocess.mean, preprocess.std)
     return Extractor(stored, preprocess, "f32", choose_device(device)), _take_head(start.network), found
@@ -161,29 +160,21 @@ def _find_batch_size(splits: Splits, start: Start, tell: Tell) -> int:
     return found.size
 
 
-def _resume(state: "State", checkpoints: "Checkpoints", run: Run, tell: Tell) -> None:
+def _resume(state: "State", store: Store, run: Run, tell: Tell) -> None:
     """Go on where the run was left; the table of a new one begins with the row of its probe, where it has one."""
     from telltale.training.checkpoint import read_checkpoint
 
-    if not checkpoints.last.is_file():
-        if checkpoints.best.is_file() or any(row["epoch"] for row in run.history):
-            raise BundleError(
-                f"{str(checkpoints.last)!r} is missing, and epochs were done in this run.",
-                expected="The last checkpoint of the training beside its best one.",
-                do="Copy it back, or start a new training.",
-            )
-        run.rewrite(state.rows)
-        return
-    last = read_checkpoint(checkpoints.last)
-    best = None
-    if checkpoints.best.is_file():
-        with contextlib.suppress(BundleError):  # `last` may hold the best weights itself; else `load` says so
-            best = read_checkpoint(checkpoints.best)
-    state.load(last, best)
-    if state.best:
-        checkpoints.write_best(state.save_best())
+    mark = store.newest(lambda text: tell(Note(text, warning=True)))
+    if mark is not None:
+        state.load(read_checkpoint(store.path(mark) / STATE))
+        tell(Note(f"The training goes on after {state.place}."))
+    elif any(row["epoch"] for row in run.history):
+        raise BundleError(
+            f"{str(store.folder)!r} holds no checkpoint, and epochs were done in this run.",
+            expected="The checkpoints of the training beside its results.csv.",
+            do="Copy them back, with telltale train --resume MIRROR where it has one, or start a new training.",
+        )
     run.rewrite(state.rows)
-    tell(Note(f"The training goes on after {state.place}."))
 
 
 def _take_head(network: "Network") -> Head:

@@ -29,7 +29,7 @@ CHOICES: Final = {
 
 _AT_LEAST: Final = {
     "accumulate": 1, "step_epochs": 1, "epochs": 0, "batch_size": 0, "patience": 0, "seed": 0, "hidden": 0, "views": 0,
-    "weight_decay": 0, "warmup": 0, "clip": 0, "lr": 0,
+    "weight_decay": 0, "warmup": 0, "clip": 0, "lr": 0, "keep": 0,
 }  # fmt: skip
 
 _BETWEEN: Final = {
@@ -146,6 +146,15 @@ class Recipe:
     compile: bool = False
     """Compile the network with torch.compile: it takes a minute at the start, and pays on some GPUs only."""
 
+    keep: int = 2
+    """Fine-tuning and scratch: newest checkpoints that stay, here and in each mirror, beside the best one; 0: all."""
+    mirrors: tuple[str, ...] = ()
+    """Second places that receive each checkpoint and the result: folders, `gs://`, `s3://`, `gdrive://`, other URLs."""
+    mirror_wait: str = "10m"
+    """How long the end waits for mirrors that are behind, such as `30s`, `10m` or `1h`."""
+    trackers: tuple[str, ...] = ()
+    """Programs that show how trainings go, and are told of each epoch: `tensorboard`, `wandb`, `mlflow`."""
+
     def __post_init__(self) -> None:
         for name, allowed in CHOICES.items():
             words = ", ".join(map(repr, allowed))
@@ -170,8 +179,10 @@ class Recipe:
             _check("start_from", self.start_from, self.how != "scratch", learned)
         once = not (self.time and self.folds)
         _check("time", self.time, once, "No limit of time in a cross-validation: give each fold fewer epochs.")
-        right = not self.time or read_time(self.time) > 0
-        _check("time", self.time, right, "A number with s, m or h, such as 10m.")
+        for name in ("time", "mirror_wait"):
+            text = getattr(self, name)
+            right = (not text and name == "time") or read_time(text) > 0
+            _check(name, text, right, "A number with s, m or h, such as 10m.")
 
     @property
     def how(self) -> str:

@@ -51,6 +51,11 @@ class State:
         return int(self.best_row.get("epoch", 0))
 
     @property
+    def is_best(self) -> bool:
+        """Are the weights of the best epoch those that the network, or its average, holds now?"""
+        return bool(self.best_row) and self.step == 0 and self.epoch - 1 == self.best_epoch
+
+    @property
     def least_loss(self) -> float:
         """The least validation loss so far."""
         return self.best_row.get("val_loss", math.inf)
@@ -77,29 +82,22 @@ class State:
             self.network.load_state_dict(self.best)
         self.network.eval()
 
-    def save_best(self) -> Checkpoint:
-        """The best weights."""
-        return Checkpoint({f"network.{name}": value for name, value in self.best.items()}, self.best_row)
-
     def save(self, seconds: float) -> Checkpoint:
-        """Everything but the best weights, which lie in a file of their own unless they are those of this epoch."""
+        """Everything, the best weights too unless they are those of the epoch that has just ended."""
         tensors = {f"network.{name}": value for name, value in self.network.state_dict().items()}
         tensors |= dict(self._moments())
         if self.average:
             tensors |= {f"average.{name}": value for name, value in self.average.values.items()}
         if self.losses:
             tensors["losses"] = torch.stack(self.losses)
+        if not self.is_best:
+            tensors |= {f"best.{name}": value for name, value in self.best.items()}
         facts: dict[str, Any] = {name: getattr(self, name) for name in _FACTS}
         facts |= {"seconds": seconds, "average_steps": self.average.steps if self.average else 0}
         return Checkpoint(tensors, facts)
 
-    def load(self, checkpoint: Checkpoint, best: Checkpoint | None) -> None:
-        """Become what `save` saw.
-
-        `best` may be missing where the best weights are those of the checkpoint itself, or those of the start, which
-        this state holds already. Raises `BundleError` where it is missing else, and where the weights do not fit.
-        """
-        mine = self.best_row
+    def load(self, checkpoint: Checkpoint) -> None:
+        """Become what `save` saw; `BundleError` where the weights or facts are those of another training."""
         try:
             self.network.load_state_dict(checkpoint.part("network"))
             self._load_moments(checkpoint)
@@ -109,6 +107,7 @@ class State:
                 self.average.steps = checkpoint.facts["average_steps"]
             for name in (*_FACTS, "seconds"):
                 setattr(self, name, checkpoint.facts[name])
+            self._load_best(checkpoint.part("best"))
         except (KeyError, RuntimeError) as error:
             raise BundleError(
                 "The checkpoint is of another training: its weights or facts do not fit this one.",
@@ -118,22 +117,16 @@ class State:
         device = next(self.network.parameters()).device
         losses = checkpoint.tensors.get("losses")
         self.losses = [] if losses is None else list(losses.to(device).unbind())
-        self._load_best(best, mine)
 
-    def _load_best(self, best: Checkpoint | None, mine: dict[str, float]) -> None:
-        """The weights of `best_row`: from the file, those of the row `mine` that are here, or those of the network."""
-        if best is not None and best.facts == self.best_row:
-            self.best = best.part("network")
-        elif self.best_row == mine:
-            return
-        elif self.step == 0 and self.epoch - 1 == self.best_epoch:
+    def _load_best(self, best: dict[str, torch.Tensor]) -> None:
+        """The weights of `best_row`: those that were saved for it, or those that the network holds now."""
+        if self.is_best:
             self.keep_best(self.best_row)
+        elif best.keys() == (self.network.state_dict().keys() if self.best_row else set()):
+            device = next(self.network.parameters()).device
+            self.best = {name: value.to(device) for name, value in best.items()}
         else:
-            raise BundleError(
-                f"The best weights, of epoch {self.best_epoch}, are missing or damaged.",
-                expected="best.safetensors beside last.safetensors, as the training wrote it.",
-                do="Copy both files again from where they are whole, or train again.",
-            )
+            raise KeyError("best")
 
     def _moments(self) -> Iterator[tuple[str, torch.Tensor]]:
         """The optimizer's numbers of each parameter, by name."""
