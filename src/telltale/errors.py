@@ -5,6 +5,7 @@
     └── UserError            one clear message, no traceback
         ├── SourceError      the data cannot be read: folder, table, archive, URL
         ├── DataError        the data was read, but nothing can be learned from it as it is
+        │   └── ChangedDataError   the pictures or labels are not those that a run began with
         ├── ModelError       an unknown network, missing or unfitting weights
         ├── BundleError      a saved classifier or run that is damaged, foreign or too new
         ├── RecipeError      a setting that cannot be
@@ -71,6 +72,10 @@ class SourceError(UserError):
 
 class DataError(UserError):
     """The data was read, but nothing can be learned from it as it is."""
+
+
+class ChangedDataError(DataError):
+    """The pictures or labels are not those that a run began with."""
 
 
 class ModelError(UserError):

@@ -295,6 +295,11 @@ def read_manifest(path: Path) -> dict[str, tuple[int, str]]:
         ) from error
 
 
+def read_facts(path: Path) -> dict[str, Any]:
+    """The plain values about the whole that a manifest holds."""
+    return dict(read_json(path, "manifest", 2).get("facts", {}))
+
+
 def is_outside(name: str) -> bool:
     """Is a name of a file below a folder no plain relative one, with `/` between its parts?
 

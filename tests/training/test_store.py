@@ -101,6 +101,14 @@ def test_other_trainings_and_files_are_left_alone(tmp_path):
     assert (tmp_path / "epoch-0001-notes").is_dir()
 
 
+def test_half_of_a_removed_one_is_removed_later(tmp_path):
+    store = Store(tmp_path, RUN, keep=1)
+    half = save(store, 1)
+    (store.path(half) / MANIFEST).unlink()
+    save(store, 2)
+    assert not store.path(half).exists()
+
+
 def flips():
     """One byte of each file, at its start, in its middle, at its end."""
     return [(name, share) for name in (STATE, "recipe.toml", MANIFEST) for share in (0, 0.3, 0.7, 1)]

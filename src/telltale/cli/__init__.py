@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from telltale.cli.demo import demo
+from telltale.cli.doctor import doctor
 from telltale.cli.evaluate import evaluate
 from telltale.cli.inspect import inspect
 from telltale.cli.models import models
@@ -20,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, inspect, train, evaluate, predict, models):
+for command in (demo, inspect, train, evaluate, predict, models, doctor):
     app.command()(command)
 
 

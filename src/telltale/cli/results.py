@@ -1,6 +1,7 @@
 """How results look in a terminal and as JSON."""
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
@@ -26,9 +27,10 @@ def print_training(training: "Training", as_json: bool, *, following: str) -> No
             "seconds": round(training.seconds, 3),
             "test": training.test.to_dict(),
             "validation": training.validation.to_dict(),
+            "mirrors": [asdict(one) for one in training.mirrors],
         }
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
-        return
+        return _check_mirrors(training)
     from telltale.evaluation.evaluation import tabulate
 
     say()
@@ -37,7 +39,19 @@ def print_training(training: "Training", as_json: bool, *, following: str) -> No
     accuracy = validation.metrics["accuracy"]
     say(f"validation accuracy {accuracy} on {validation.images:,} pictures, which chose the settings")
     say(f"done in {training.seconds:.1f} s: {run}  (report: {run.folder / 'report.html'})")
+    for one in training.mirrors:
+        say(f"mirror {one}")
     say(f"next: {following}")
+    _check_mirrors(training)
+
+
+def _check_mirrors(training: "Training") -> None:
+    """Exit code 1 where a mirror does not have everything: the training is done, and not everywhere it was to be."""
+    if training.lacking:
+        places = " and ".join(one.url for one in training.lacking)
+        say(f"error: not everything is in {places}; the run folder has it all.")
+        say(f"  do: telltale train --resume {shlex.quote(str(training.run))}   (sends what is missing)")
+        raise typer.Exit(1)
 
 
 def print_rate(search: "RateSearch", following: str, as_json: bool) -> None:

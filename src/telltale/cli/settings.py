@@ -16,18 +16,22 @@ if TYPE_CHECKING:
 LEARNED: Final = frozenset({
     "accumulate", "balance", "batch_size", "clip", "compile", "dropout", "ema", "epochs", "factor", "fix_norms",
     "freeze", "hidden", "label_smoothing", "layer_decay", "lr", "optimizer", "output", "patience", "schedule",
-    "step_epochs", "time", "warmup", "weight_decay",
+    "step_epochs", "time", "warmup", "weight_decay", "keep",
 })  # fmt: skip
 """Settings that a probe, which is computed and not learned step by step, has no use for."""
 
 
-def check_together(data: str, resume: Path | None, given: Mapping[str, object]) -> None:
+WRITTEN_DOWN: Final = frozenset({"mirrors", "mirror_wait", "trackers"})
+"""Settings about where else a training is written down."""
+
+
+def check_together(data: str, resume: str | None, given: Mapping[str, object]) -> None:
     """Raise `RecipeError` where DATA is missing, or where flags are `given` (not empty) that exclude one another."""
     from telltale.errors import RecipeError
 
     names = [name for name, value in given.items() if value]
-    for name in ("--from", "--recipe", "--quality"):
-        if given.get(name) == "":
+    for name in ("--from", "--recipe", "--quality", "--resume"):
+        if {**given, "--resume": resume}.get(name) == "":
             raise RecipeError(
                 f"{name} is empty.",
                 expected="A name or a path.",
@@ -36,7 +40,8 @@ def check_together(data: str, resume: Path | None, given: Mapping[str, object]) 
     if resume is not None and names:
         raise RecipeError(
             f"--resume was given together with {' and '.join(names)}.",
-            expected="--resume with DATA, --epochs, --patience, --time or --device at most: all else is as it began.",
+            expected="--resume with DATA, --epochs, --patience, --time, --mirror, --tracker, --output or --device at "
+            "most: all else is as it began.",
             do=f"Leave {' and '.join(names)} out, or leave --resume out to begin a new training.",
         )
     if resume is None and not data:
@@ -126,6 +131,8 @@ def find_idle(settings: "Recipe", given: Mapping[str, str], job: str) -> Iterato
         idle |= _find_idle_in_steps(settings)
     if settings.how == "scratch":
         idle["from scratch: it is for pretrained networks"] = {"weights", "layer_decay", "fix_norms", "lookalikes"}
+    if not settings.mirrors:
+        idle["without --mirror"] = {"mirror_wait"}
     if settings.start_from:
         idle["with --from, which brings its network and weights"] = {"model", "weights", "resize"}
     if job == "train" and settings.folds:
@@ -133,8 +140,9 @@ def find_idle(settings: "Recipe", given: Mapping[str, str], job: str) -> Iterato
     if job == "find-lr":
         idle["on --find-lr, which looks for one"] = {"lr"}
         idle["on --find-lr, which uses one split"] = {"folds"}
+        idle["on --find-lr, which trains nothing to keep"] = {*WRITTEN_DOWN, "keep"}
     if job == "prove-resume":
-        idle["on --prove-resume, which leaves no run behind"] = {"folder"}
+        idle["on --prove-resume, which leaves no run behind"] = {"folder", *WRITTEN_DOWN}
         idle["on --prove-resume, which trains one split"] = {"folds"}
     for why, names in idle.items():
         yield from ((words, why) for name, words in given.items() if name in names)

@@ -48,11 +48,27 @@ def train(
         Option(help="Settings by name (telltale models --recipes) or from a recipe.toml; flags come after them."),
     ] = None,
     resume: Annotated[
-        Path | None, Option(help="Go on in this run folder as if it had not been stopped, or extend it (--epochs).")
+        str | None,
+        Option(
+            metavar="RUN|MIRROR",
+            help="Go on in this run folder, or with the run in this mirror, as if never stopped, or extend it "
+            "(--epochs).",
+        ),
     ] = None,
     from_: Annotated[
         str | None,
         Option("--from", metavar="RUN", help="A new training from the weights of a run or bundle; classes may differ."),
+    ] = None,
+    mirror: Annotated[
+        list[str] | None,
+        Option(
+            metavar="PLACE",
+            help="A second place for every checkpoint and the result: folder, gs://, s3://, gdrive:// or another URL; "
+            "may be repeated.",
+        ),
+    ] = None,
+    tracker: Annotated[
+        list[str] | None, Option(metavar="NAME", help="Tell tensorboard, wandb or mlflow of it; may be repeated.")
     ] = None,
     epochs: Annotated[
         int | None, Option(help="Passes over the training pictures, at most. [default: finetune 8, scratch 30]")
@@ -118,26 +134,29 @@ def train(
         "model": model, "fit": fit, "weights": weights, "start_from": from_, "epochs": epochs, "time": time,
         "batch_size": batch_size, "img_size": img_size, "lr": lr, "patience": patience, "freeze": freeze,
         "seed": seed, "val_split": val_split, "test_split": test_split, "folds": folds, "fix_leaks": fix_leaks,
-        "labels_fix": labels_fix,
+        "labels_fix": labels_fix, "mirrors": tuple(mirror) if mirror else None,
+        "trackers": tuple(tracker) if tracker else None,
     }  # fmt: skip
     others = {
         "--find-lr": find_lr, "--prove-resume": prove_resume, "--recipe": recipe, "--quality": quality,
-        "--from": from_, "--output": output, "--image-col": image_col, "--label-col": label_col,
+        "--from": from_, "--image-col": image_col, "--label-col": label_col,
         "--split-col": split_col, "--group-col": group_col,
     }  # fmt: skip
     job = "find-lr" if find_lr else "prove-resume" if prove_resume else "train"
     flags: dict[str, Any] = {name: value for name, value in usual.items() if value is not None}
     texts = {} if augment is None else {"augment": augment}
     written = {name: f"--{name.replace('_', '-')}" for name in (*flags, *texts)}
-    written |= {"folder": "--output"} if output else {}
+    written |= {name: f"--{name.removesuffix('s')}" for name in flags if name in ("mirrors", "trackers")}
+    written |= {"folder": "--output"} if output and resume is None else {}
     with explained():
         check_together(data, resume, others)
         from telltale.data.source import Columns
-        from telltale.delivery import pipeline, rate_search, resume_proof
+        from telltale.delivery import pipeline, rate_search, restoring, resume_proof
 
         columns = Columns(image=image_col, label=label_col, split=split_col, group=group_col)
         with progress() as tell:
-            base = read_base(recipe, resume, tell)
+            known = restoring.bring_back(resume, output, tell).folder if resume is not None else None
+            base = read_base(recipe, known, tell)
             if quality is not None:
                 base = choose(quality, data, columns, device=device, flags=flags, tell=tell)
             pairs = read_pairs(set_ or [])
@@ -145,8 +164,8 @@ def train(
             for words, why in find_idle(settings, written | {name: f"--set {name}" for name in pairs}, job):
                 tell(Note(f"{words} has no effect {why}.", warning=True))
             about: dict[str, Any] = {"columns": columns, "device": device, "tell": tell}
-            if resume is not None:
-                done = pipeline.resume(resume, source=data, recipe=settings, device=device, tell=tell)
+            if known is not None:
+                done = pipeline.resume(known, source=data, recipe=settings, device=device, tell=tell)
             elif find_lr:
                 found = rate_search.search_rate(data, settings, output=output, **about)
             elif prove_resume:

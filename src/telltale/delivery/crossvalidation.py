@@ -15,7 +15,7 @@ from telltale.model.bundle import copy_bundle
 from telltale.progress import Note
 from telltale.training.fitting import PREVIEW
 from telltale.training.recipe import Recipe
-from telltale.training.run import Run, create_run
+from telltale.training.run import Run, create_run, identify
 
 FOLDS: Final = "folds.csv"
 
@@ -36,6 +36,9 @@ def cross_validate(index: Index, duplicates: Duplicates, recipe: Recipe, run: Ru
         place = run.folder / f"fold-{number}"
         # A cross-validation that goes on has folds that are done, or half done.
         fold = Run(place) if (place / "recipe.toml").is_file() else create_run("", place)
+        if fold.id != run.id:
+            identify(fold, run.id)  # so that its checkpoints are known as this training's, wherever it goes on
+        fold = replace(fold, listeners=run.listeners)
         trainings.append(train_once(splits, replace(recipe, folds=0), fold, tools))
         found = trainings[-1].test.metrics["accuracy"]
         tools.tell(

@@ -9,6 +9,7 @@ from telltale.model.classifier import Classifier
 from telltale.model.features import Extractor
 from telltale.progress import Tell
 from telltale.training.fitting import fit
+from telltale.training.mirroring import Standing
 from telltale.training.recipe import Recipe
 from telltale.training.run import Run
 
@@ -27,6 +28,13 @@ class Training:
     validation: Evaluation
     test: Evaluation
     seconds: float = 0.0
+    mirrors: tuple[Standing, ...] = ()
+    """How each mirror stands."""
+
+    @property
+    def lacking(self) -> tuple[Standing, ...]:
+        """The mirrors that do not have everything."""
+        return tuple(one for one in self.mirrors if one.missing or one.error or not one.result)
 
 
 @dataclass(frozen=True)

@@ -3,38 +3,45 @@
 import contextlib
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from telltale.data.decoding import decode
 from telltale.data.index import Index, identical_pictures
 from telltale.data.source import Columns, open_source
+from telltale.data.splits import Splits
 from telltale.delivery.crossvalidation import cross_validate
 from telltale.delivery.first_look import adopt_start, prepare_network, scan_with
 from telltale.delivery.outcome import Tools, Training, train_once
 from telltale.delivery.page import thumbnail
 from telltale.delivery.partition import divide, find_copies, tell_data, tell_splits
 from telltale.delivery.report import MOST_MISTAKES, ReportContent, write_report
+from telltale.delivery.restoring import bring_back, fetch_run, find_same, tell_known
 from telltale.delivery.resuming import (
     change_recipe,
     check_length,
     check_same,
     explain_place,
+    is_finished,
     load_splits,
+    note_finished,
     note_origin,
     read_origin,
     resolve_paths,
 )
 from telltale.device import choose_device
-from telltale.errors import BundleError, ImageError, Interrupted
+from telltale.errors import BundleError, ChangedDataError, ImageError, Interrupted
 from telltale.evaluation.evaluation import Evaluation
 from telltale.evaluation.picture import draw_confusion
 from telltale.files import locked, write_atomic
-from telltale.progress import Tell, silent
+from telltale.model.bundle import load
+from telltale.progress import Note, Tell, silent
+from telltale.storage.place import Place
 from telltale.training.fitting import PREVIEW, check_recipe, versions
 from telltale.training.recipe import Recipe
-from telltale.training.run import Run, create_run, open_run
+from telltale.training.recording import Recording, open_mirrors, recorded
+from telltale.training.run import Run, create_run
 
 
 def train(
@@ -54,13 +61,21 @@ def train(
     recipe = adopt_start((recipe or Recipe()).resolved, tell)
     columns = columns or Columns()
     device = choose_device(device)
+    places = open_mirrors(recipe.mirrors, tell)
+    for holding in find_same(places, source, columns, recipe):
+        tell_known(holding, tell)
+        try:
+            return _go_on(fetch_run(holding, output, tell), source, recipe, places, Tools(device, None, tell))
+        except ChangedDataError as error:
+            tell(Note(f"{error.given} So this is a new training.", warning=True))
     with prepare_network(recipe) as pending:
         opened = open_source(source, columns, tell=tell)
         check_recipe(recipe, len(opened.classes))
         with _new_run(opened.name, output) as run, _resumable(run):
             note_origin(run, source, columns, recipe)
-            index, extractor = scan_with(opened, recipe, pending, device=device, tell=tell)
-            return _complete(index, recipe, run, Tools(device, extractor, tell))
+            with recorded(run, recipe, places, tell) as recording:
+                index, extractor = scan_with(opened, recipe, pending, device=device, tell=tell)
+                return _complete(index, recipe, recording, Tools(device, extractor, tell))
 
 
 def resume(
@@ -68,35 +83,58 @@ def resume(
     *,
     source: str | Path = "",
     recipe: Recipe | None = None,
+    output: str | Path | None = None,
     device: str = "auto",
     tell: Tell = silent,
 ) -> Training:
-    """Go on with the training in the folder `run` as if it had not been stopped, to the end of `train`.
+    """Go on with the training in `run` as if it had not been stopped, to the end of `train`.
 
-    `source` is where the pictures are now (default: where they were). `recipe` may ask for more epochs, other patience
-    or another time limit, so that a finished training is extended. Raises `DataError` that names the difference where
-    the pictures or labels have changed, `RecipeError` for any other setting.
+    `run` is a run folder, or the path or URL of a mirror: from there the newest checkpoint that is whole is fetched
+    into `output` (default: below `runs/`). `source` is where the pictures are now (default: where they were). `recipe`
+    may ask for more epochs, other patience or another time limit, so that a finished training is extended. Raises
+    `ChangedDataError` that names the difference where the pictures or labels have changed, `RecipeError` for any other
+    setting.
     """
-    known = open_run(run)
-    origin = read_origin(known)
+    known = bring_back(run, output, tell)
     saved = known.recipe.resolved
-    wanted = change_recipe(saved, (recipe or saved).resolved)
-    check_length(known, wanted)
-    recipe = resolve_paths(wanted, origin.folder)
-    device = choose_device(device)
+    recipe = change_recipe(saved, (recipe or saved).resolved)
+    places = open_mirrors(recipe.mirrors, tell)
+    return _go_on(known, source, recipe, places, Tools(choose_device(device), None, tell))
+
+
+def _go_on(run: Run, source: str | Path, recipe: Recipe, places: Sequence[Place], tools: Tools) -> Training:
+    """From a run folder to the end of `train`; where it is finished already, only the mirrors are still to be told."""
+    origin = read_origin(run)
+    check_length(run, recipe)
+    recipe = resolve_paths(recipe, origin.folder)
+    if is_finished(run, recipe):
+        with locked(run.folder), recorded(run, recipe, places, tools.tell) as recording:
+            return _reopen(recording, tools)
     with prepare_network(recipe) as pending:
-        with contextlib.nullcontext() if source else explain_place(known):
-            opened = open_source(source or origin.source, origin.columns, tell=tell)
-        with locked(known.folder), _resumable(known, begun=True):
-            index, extractor = scan_with(opened, recipe, pending, device=device, tell=tell)
-            check_same(known, index)
+        with contextlib.nullcontext() if source else explain_place(run):
+            opened = open_source(source or origin.source, origin.columns, tell=tools.tell)
+        with locked(run.folder), _resumable(run, begun=True), recorded(run, recipe, places, tools.tell) as recording:
+            index, extractor = scan_with(opened, recipe, pending, device=tools.device, tell=tools.tell)
+            check_same(run, index)
             if source:
-                note_origin(known, source, origin.columns, recipe)
-            return _complete(index, recipe, known, Tools(device, extractor, tell))
+                note_origin(run, source, origin.columns, recipe)
+            return _complete(index, recipe, recording, replace(tools, extractor=extractor))
 
 
-def _complete(index: Index, recipe: Recipe, run: Run, tools: Tools) -> Training:
-    """From pictures that were looked at to everything in the run folder."""
+def _reopen(recording: Recording, tools: Tools) -> Training:
+    """What a finished training left, as it lies in its run folder."""
+    run = recording.run
+    tools.tell(Note("This training is finished, and nothing is left to do. Its test part is not scored again."))
+    splits = Splits.load(run.folder / "splits.arrow", Index.load(run.folder / "index.arrow"))
+    validation, test = (Evaluation.load(run.folder / name) for name in ("validation.json", "evaluation.json"))
+    classifier = load(run.bundle, device=tools.device)
+    recording.settle()
+    return Training(classifier, run, splits, validation, test, time.perf_counter() - run.started, recording.finish())
+
+
+def _complete(index: Index, recipe: Recipe, recording: Recording, tools: Tools) -> Training:
+    """From pictures that were looked at to everything in the run folder, and in the mirrors."""
+    run = recording.run
     splits, looks = load_splits(run, index), _count_looks(run)
     if splits is not None and not recipe.folds:
         tell_splits(splits, tools.tell)
@@ -109,9 +147,10 @@ def _complete(index: Index, recipe: Recipe, run: Run, tools: Tools) -> Training:
         else:
             training = train_once(divide(index, recipe, duplicates, tools.tell), recipe, run, tools)
     test = replace(training.test, looks=looks + 1)
-    training = replace(training, test=test, seconds=time.perf_counter() - run.started)
+    training = replace(training, test=test, mirrors=recording.settle(), seconds=time.perf_counter() - run.started)
     save_results(training)
-    return training
+    note_finished(run, recipe)
+    return replace(training, mirrors=recording.finish())
 
 
 def _count_looks(run: Run) -> int:
@@ -189,6 +228,7 @@ def _content(training: Training) -> ReportContent:
             "network": str(training.classifier),
             "majority": f"always saying {name!r} would be right for {share:.1%}",
             "time": f"{training.seconds:.1f} s from the start to the evaluation",
+            **({"copies": "; ".join(map(str, training.mirrors))} if training.mirrors else {}),
         },
         notes=[*index.notes, *splits.notes],
         quarantine=[(row["path"], row["error"], row["detail"]) for row in rows],

@@ -70,7 +70,9 @@ def prove_resume(
     recipe = (recipe or Recipe()).resolved
     check_learns(recipe, "cannot be killed between two steps")
     device = choose_device(device)
-    short = replace(recipe, epochs=min(max(recipe.epochs, LEAST_EPOCHS), MOST_EPOCHS), time="", folds=0)
+    short = replace(
+        recipe, epochs=min(max(recipe.epochs, LEAST_EPOCHS), MOST_EPOCHS), time="", folds=0, mirrors=(), trackers=()
+    )
     _announce(recipe, short, device, tell)
     with tempfile.TemporaryDirectory(prefix="telltale-") as place:
         straight, killed = Path(place, "straight"), Path(place, "killed")
@@ -174,6 +176,8 @@ def _compare_tensors(one: Path, other: Path) -> tuple[int, str]:
     """How many tensors there are, and the first difference in words."""
     from safetensors.torch import load_file
 
+    if one.is_file() != other.is_file():
+        return 0, "it is in one of them only"
     mine, theirs = load_file(one), load_file(other)
     if mine.keys() != theirs.keys():
         return len(mine), f"{sorted(mine.keys() ^ theirs.keys())[0]} is in one of them only"

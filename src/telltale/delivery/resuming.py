@@ -1,6 +1,7 @@
 """What a training needs to go on in its run folder: where its pictures came from, and that they are still the same."""
 
 import contextlib
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from telltale.data.hub import is_hub
 from telltale.data.index import Index
 from telltale.data.source import Columns
 from telltale.data.splits import Splits
-from telltale.errors import BundleError, DataError, RecipeError, SourceError
+from telltale.errors import BundleError, ChangedDataError, RecipeError, SourceError
 from telltale.files import read_json, write_json
 from telltale.training.recipe import Recipe
 from telltale.training.run import Run
@@ -20,7 +21,10 @@ from telltale.training.run import Run
 ORIGIN: Final = "source.json"
 _VERSION: Final = 1
 
-CHANGEABLE: Final = ("epochs", "patience", "time", "keep", "mirrors", "mirror_wait", "trackers")
+ELSEWHERE: Final = ("keep", "mirrors", "mirror_wait", "trackers")
+"""Settings about where a training is written down, which change nothing about its result."""
+
+CHANGEABLE: Final = ("epochs", "patience", "time", *ELSEWHERE)
 """Settings that a training may go on with another value of: how long and where it is written down, not what."""
 
 PATHS: Final = ("weights", "labels_fix", "start_from")
@@ -48,10 +52,14 @@ class Origin:
 
 def note_origin(run: Run, source: str | Path, columns: Columns, recipe: Recipe) -> None:
     """Write down where the pictures of `run` come from and with which settings it begins."""
-    elsewhere = is_url(str(source)) or is_hub(str(source))
-    origin = Origin(str(source) if elsewhere else str(local_path(source).absolute()), columns, str(Path.cwd()))
-    write_json(run.folder / ORIGIN, "source", _VERSION, asdict(origin))
+    write_json(run.folder / ORIGIN, "source", _VERSION, asdict(describe_origin(source, columns)))
     recipe.save(run.folder / "recipe.toml")
+
+
+def describe_origin(source: str | Path, columns: Columns) -> Origin:
+    """The place of the pictures as it is said from any folder of this machine."""
+    elsewhere = is_url(str(source)) or is_hub(str(source))
+    return Origin(str(source) if elsewhere else str(local_path(source).absolute()), columns, str(Path.cwd()))
 
 
 def read_origin(run: Run) -> Origin:
@@ -97,6 +105,30 @@ def change_recipe(recipe: Recipe, wanted: Recipe) -> Recipe:
     return wanted
 
 
+FINISHED: Final = "finished.json"
+"""Written last of all: the settings of the training whose results lie in the run folder."""
+
+
+def note_finished(run: Run, recipe: Recipe) -> None:
+    """Say that everything in the run folder is what a training by `recipe` leaves."""
+    write_json(run.folder / FINISHED, "finished", _VERSION, {"settings": _lasting(recipe)})
+
+
+def is_finished(run: Run, recipe: Recipe) -> bool:
+    """Does the run folder hold, whole, what a training by `recipe` leaves?"""
+    path = run.folder / FINISHED
+    try:
+        return path.is_file() and read_json(path, "finished", _VERSION).get("settings") == _lasting(recipe)
+    except BundleError:  # damaged; it is finished anew
+        return False
+
+
+def _lasting(recipe: Recipe) -> dict[str, Any]:
+    """The settings that make a difference to the result, as JSON gives them back."""
+    settings: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
+    return {name: value for name, value in settings.items() if name not in ELSEWHERE}
+
+
 def load_splits(run: Run, index: Index) -> Splits | None:
     """The split of `run`; None where it was not made yet."""
     path = run.folder / "splits.arrow"
@@ -126,7 +158,7 @@ def check_length(run: Run, recipe: Recipe) -> None:
 
 
 def check_same(run: Run, index: Index) -> None:
-    """Raise `DataError` where the pictures or labels are not those that `run` began with."""
+    """Raise `ChangedDataError` where the pictures or labels are not those that `run` began with."""
     path = run.folder / "index.arrow"
     if not path.is_file():
         return
@@ -134,7 +166,7 @@ def check_same(run: Run, index: Index) -> None:
     names = ["path", *_COMPARED]
     if saved.table.select(names).equals(index.table.select(names)):
         return
-    raise DataError(
+    raise ChangedDataError(
         f"The pictures are not those that {str(run)!r} began with: {_describe(saved, index)}.",
         expected="The same files with the same labels: then the result is what it would have been without the stop.",
         do=f"Put the data back as they were, or start a new training; {LATER}.",

@@ -9,22 +9,37 @@ from telltale.registry import suggest
 EXTRAS: Final = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs"}
 """URL schemes to the extra of this package that reads and writes them."""
 
+_KNOWN: Final = {
+    "read": "s3://, gs://, https:// or another that fsspec reads.",
+    "write": "gdrive://, s3://, gs:// or another that fsspec writes.",
+}
+_READ_ONLY: Final = {"http", "https", "data", "github", "zip", "tar", "reference"}
+
 
 def connect(url: str) -> tuple[Any, str]:
     """The fsspec file system of a URL, and the path in it; `SourceError` for a URL that cannot be right."""
+    kind = find_kind(url)
+    try:
+        return start(kind, url)
+    except Exception as error:  # some connect here, and each library raises errors of its own
+        raise explain(refusal(error) or OSError(errno.EIO, words(error)), url) from error
+
+
+def find_kind(url: str, use: str = "read") -> Any:
+    """The class of fsspec file systems that can `read` or `write` what is behind a URL; `SourceError` without one."""
     import fsspec
 
     scheme, _, rest = url.partition("://")
     _check(url, scheme, rest)
     try:
-        kind = _find_class(scheme.lower())
+        if use == "write" and scheme.lower() in _READ_ONLY:
+            raise ValueError(scheme)
+        return _find_class(scheme.lower())
     except ValueError as error:
-        close = suggest(scheme.lower(), fsspec.available_protocols())
+        close = suggest(scheme.lower(), set(fsspec.available_protocols()) - _READ_ONLY)
         raise SourceError(
-            f"There is no way to read {scheme!r} URLs.",
-            expected=f"Did you mean {close[0]}://?"
-            if close
-            else "s3://, gs://, https:// or another that fsspec reads.",
+            f"There is no way to {use} {scheme!r} URLs.",
+            expected=f"Did you mean {close[0]}://?" if close else _KNOWN[use],
             do="Check the URL, or install the fsspec package of that service.",
         ) from error
     except ImportError as error:
@@ -34,12 +49,26 @@ def connect(url: str) -> tuple[Any, str]:
             expected="The library of that service." if extra else f"{error}.",
             do=f"pip install 'telltale[{extra}]'" if extra else "Install that package.",
         ) from error
-    try:
-        # A listing that is kept would hide what has been added since.
-        files = kind(**{"use_listings_cache": False, **kind._get_kwargs_from_urls(url)})
-        return files, str(kind._strip_protocol(url)).rstrip("/") or "/"
-    except Exception as error:  # some connect here, and each library raises errors of its own
-        raise explain(refusal(error) or OSError(errno.EIO, words(error)), url) from error
+
+
+def start(kind: Any, url: str, **options: Any) -> tuple[Any, str]:
+    """A file system of this class and the path of the URL in it; raises whatever the library raises."""
+    # A listing that is kept would hide what has been added since.
+    files = kind(**{"use_listings_cache": False, **kind._get_kwargs_from_urls(url), **options})
+    return files, str(kind._strip_protocol(url)).rstrip("/") or "/"
+
+
+def walks(files: Any) -> bool:
+    """Does this file system use fsspec's general way to list what is below a folder?
+
+    It goes on where a folder may not be listed, and says nothing, unless it gets `on_error="raise"`.
+    """
+    from fsspec.asyn import AsyncFileSystem
+    from fsspec.spec import AbstractFileSystem
+
+    if files.async_impl:
+        return type(files)._find is AsyncFileSystem._find
+    return type(files).find is AbstractFileSystem.find
 
 
 def _find_class(scheme: str) -> Any:

@@ -26,6 +26,7 @@ from telltale.training.network import fit_network
 from telltale.training.preview import MOST, draw_preview
 from telltale.training.probe import fit_probe
 from telltale.training.recipe import Recipe
+from telltale.training.recording import open_mirrors, recorded, tell_lacking
 from telltale.training.run import Run, create_run
 from telltale.training.start import check_output
 from telltale.training.views import Views
@@ -54,6 +55,18 @@ def fit(
     """
     run = run or create_run(splits.index.name)
     recipe = _keep_batch_size((recipe or Recipe()).resolved, run)
+    if run.listeners or not recipe.mirrors:
+        return _fit(splits, recipe, run, device=device, extractor=extractor, tell=tell)
+    with recorded(run, recipe, open_mirrors(recipe.mirrors, tell), tell) as recording:
+        found = _fit(splits, recipe, recording.run, device=device, extractor=extractor, tell=tell)
+        recording.settle()
+        tell_lacking(recording.finish(), tell)
+        return found
+
+
+def _fit(
+    splits: Splits, recipe: Recipe, run: Run, *, device: str, extractor: Extractor | None, tell: Tell
+) -> tuple[Classifier, Run]:
     recipe.save(run.folder / "recipe.toml")
     splits.index.save(run.folder / "index.arrow")
     splits.save(run.folder / "splits.arrow")

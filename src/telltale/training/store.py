@@ -120,6 +120,7 @@ class Store:
         if (self.path(mark) / MANIFEST).is_file():
             return Saved(mark)
         content = dict(files) | self.extras
+        facts = {**facts, "epoch": epoch, "step": step, "run": self.run, "best": best}
         gone: tuple[Mark, ...] = ()
         try:
             self._write(mark, content, facts)
@@ -128,9 +129,7 @@ class Store:
             if not gone:
                 raise
             self._write(mark, content, facts)
-        self.point("last", mark, facts)
-        if best:
-            self.point("best", mark, facts)
+        point(self.folder, mark, facts, best=best)
         if self.keep:
             self._prune(self.keep, best=self._best())
         return Saved(mark, tuple(one.name for one in gone))
@@ -142,7 +141,7 @@ class Store:
             make_folder(temporary)
             for name, data in files.items():
                 write_atomic(temporary / name, data)
-            write_manifest(temporary, {**facts, "epoch": mark.epoch, "step": mark.step, "run": mark.run})
+            write_manifest(temporary, facts)
             # What is on the disk now, against what it was to be.
             if verify_manifest(temporary) != {name: sha256(data).hex() for name, data in files.items()}:
                 raise OutputError(
@@ -155,11 +154,6 @@ class Store:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
         self._whole.add(mark)
-
-    def point(self, pointer: str, mark: Mark, facts: dict[str, Any]) -> None:
-        """Make `mark` the `last` or the `best` one."""
-        content = {"checkpoint": mark.name, "epoch": mark.epoch, "step": mark.step, **facts}
-        write_json(self.folder / f"{pointer}.json", "pointer", _VERSION, content)
 
     def newest(self, told: Callable[[str], None]) -> Mark | None:
         """The newest checkpoint that is whole, which is then the one gone on from; None where there is none at all.
@@ -185,19 +179,26 @@ class Store:
 
     def _prune(self, keep: int, *, best: Mark | None) -> tuple[Mark, ...]:
         """Remove what is neither among the newest `keep` whole ones nor needed else, oldest first: what was removed."""
-        marks = self.marks()
-        whole = [one for one in marks if one in self._whole]
+        whole = sort_marks(one for one in self._whole if (self.path(one) / MANIFEST).is_file())
         if not whole:
             return ()
         needed = {*whole[:keep], best, self.resumed}
         gone = list[Mark]()
-        for mark in reversed(marks):
+        # Without a manifest, too: a kill while one was removed leaves it half there.
+        found = (Mark.parse(path.name) for path in self.folder.iterdir())
+        for mark in sorted(one for one in found if one and one.run == self.run):
             # Newer ones that do not verify are left for people to look at.
             if mark in needed or mark > whole[0]:
                 continue
             remove(self.path(mark))
             gone.append(mark)
         return tuple(gone)
+
+
+def point(folder: Path, mark: Mark, facts: dict[str, Any], *, best: bool) -> None:
+    """Make `mark` the last one in `folder`, and where it is the `best`, that one too."""
+    for pointer in POINTERS if best else POINTERS[:1]:
+        write_json(folder / f"{pointer}.json", "pointer", _VERSION, {"checkpoint": mark.name, **facts})
 
 
 def list_marks(folder: Path, run: str) -> list[Mark]:

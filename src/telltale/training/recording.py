@@ -1,0 +1,83 @@
+"""`recorded`: a training is written down in its mirrors, which were opened and tried before anything was trained."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Final
+
+from telltale.errors import PlaceError
+from telltale.progress import Note, Tell
+from telltale.storage.place import Place
+from telltale.storage.places import check_round_trip, open_place
+from telltale.training.mirroring import Mirrors, Standing
+from telltale.training.recipe import Recipe, read_time
+from telltale.training.run import Run
+
+GRACE: Final = 20.0
+"""Seconds that a stopped training waits for its mirrors: machines that are taken away leave about 30."""
+
+LAST_MOMENT: Final = 5.0
+"""Seconds at least for the report, whatever the checkpoints before it took."""
+
+
+def open_mirrors(urls: Sequence[str], tell: Tell) -> list[Place]:
+    """The places behind these URLs, each with a small file written, read back and deleted; else `PlaceError`."""
+    if not urls:
+        return []
+    doubled = {url for url in urls if list(urls).count(url) > 1}
+    if doubled:
+        raise PlaceError(
+            f"The mirror {min(doubled)} was given twice.", expected="Different places.", do="Leave one of them out."
+        )
+    with ThreadPoolExecutor(len(urls)) as pool:
+        opened = list(pool.map(_open, urls))
+    for place, seconds in opened:
+        tell(Note(f"Mirror {place.url}: written, read and deleted a small file in {seconds:.1f} s."))
+    return [place for place, _ in opened]
+
+
+def _open(url: str) -> tuple[Place, float]:
+    place = open_place(url)
+    return place, check_round_trip(place)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What listens to the training in `run` and is told how it ended."""
+
+    run: Run
+    mirrors: Mirrors
+    wait: float
+
+    def settle(self) -> tuple[Standing, ...]:
+        """Every checkpoint is in every mirror now, or the wait for them is over: how they stand."""
+        self.mirrors.settle(self.wait)
+        return self.mirrors.standings()
+
+    def finish(self) -> tuple[Standing, ...]:
+        """The run folder is complete: bring it to the mirrors that have everything else, and say how all stand."""
+        behind = any(one.missing or one.error for one in self.mirrors.standings())
+        self.mirrors.settle(LAST_MOMENT if behind else max(self.wait, LAST_MOMENT), result=True)
+        return self.mirrors.standings()
+
+
+@contextlib.contextmanager
+def recorded(run: Run, recipe: Recipe, places: Sequence[Place], tell: Tell) -> Iterator[Recording]:
+    """Inside the block everything that happens in `run` is brought to `places`; a stop waits a little for them."""
+    mirrors = Mirrors(places, run, keep=recipe.keep, tell=tell)
+    try:
+        yield Recording(replace(run, listeners=(*run.listeners, mirrors)), mirrors, read_time(recipe.mirror_wait))
+    except KeyboardInterrupt:
+        if places and not mirrors.settle(GRACE):
+            tell_lacking(mirrors.standings(), tell)
+        raise
+    finally:
+        mirrors.close()
+
+
+def tell_lacking(standings: Sequence[Standing], tell: Tell) -> None:
+    """Warn of the mirrors that do not have everything."""
+    for one in standings:
+        if one.missing or one.error:
+            tell(Note(f"Not everything is in a mirror: {one}", warning=True))
