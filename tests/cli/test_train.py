@@ -1,7 +1,9 @@
 """`telltale train` as users meet it: stopped and resumed, flags that exclude one another, a rate, a proof."""
 
 import json
+import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,8 +99,8 @@ def test_ctrl_c_before_a_training_says_what_is_kept(capsys):
         (("--find-lr",), r"No DATA was given\."),
         (("--resume", "mine", "--find-lr"), r"--resume was given together with --find-lr\."),
         (
-            ("--resume", "mine", "--prove-resume", "--output", "x"),
-            r"--resume was given together with --prove-resume and --output\.",
+            ("--resume", "mine", "--prove-resume", "--label-col", "x"),
+            r"--resume was given together with --prove-resume and --label-col\.",
         ),
         (("--resume", "mine", "--label-col", "x"), r"--resume was given together with --label-col\."),
         (("--resume", "mine", "--from", "x"), r"--resume was given together with --from\.\n.+\n  do: Leave --from out"),
@@ -109,6 +111,8 @@ def test_ctrl_c_before_a_training_says_what_is_kept(capsys):
         (("pictures", "--prove-resume"), r"A probe cannot be killed between two steps"),
         (("pictures", "--quality", "fine"), r"quality"),
         (("pictures", "--from", ""), r"--from is empty\."),
+        (("--resume", ""), r"--resume is empty\."),
+        (("pictures", "--mirror", "pictures/red/red-0.png"), r"red-0\.png cannot hold files"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -206,3 +210,39 @@ def test_named_recipes_presets_and_other_starts(cli, pictures, weights, tmp_path
     assert started.code == 0, started
     assert "A new training that starts from the weights of named (cnn, 24 pixels)." in started.stderr
     assert "Head first: the probe's validation accuracy is" in started.stderr
+
+
+def test_mirrors_are_tried_first_and_the_end_says_what_is_where(cli, pictures, tmp_path):
+    flags = ("train", "pictures", *QUICK, "--mirror", "one", "--mirror", "two")
+    first = cli(*flags)
+    assert first.code == 0, first
+    lines = first.stderr.splitlines()
+    tried = [place for line in lines for place in re.findall(r"^Mirror (\w+): written, read and deleted", line)]
+    assert tried == ["one", "two"]
+    assert [line for line in lines if line.startswith("mirror ")] == [f"mirror {name}: everything" for name in tried]
+    shutil.rmtree(tmp_path / "runs")
+    again = cli(*flags, "--json")
+    assert again.code == 0, again
+    assert "This training is finished, and nothing is left to do." in again.stderr
+    assert [one["result"] for one in json.loads(again.stdout)["mirrors"]] == [True, True]
+    assert json.loads(again.stdout)["test"]["looks"] == 1
+
+
+def test_a_mirror_without_room_does_not_stop_the_training_and_the_exit_code_says_so(cli, pictures, tmp_path):
+    (tmp_path / "small").mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(tmp_path / "small")]
+    if os.geteuid() or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("only the administrator may mount a small file system")
+    try:
+        answer = cli("train", "pictures", *QUICK, "--mirror", "small", "--set", "mirror_wait=2s", "--json")
+    finally:
+        subprocess.run(["umount", "-l", str(tmp_path / "small")], check=True)
+    assert answer.code == 1, answer
+    assert "error: not everything is in small; the run folder has it all." in answer.stderr
+    assert "  do: telltale train --resume runs/pictures   (sends what is missing)" in answer.stderr
+    (standing,) = json.loads(answer.stdout)["mirrors"]
+    assert "There is no room left in small" in standing["error"]
+    later = cli("train", "--resume", "runs/pictures")
+    assert later.code == 0, later
+    assert "mirror small: everything" in later.stderr
+    assert "is finished, and nothing is left to do" in later.stderr

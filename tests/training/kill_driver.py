@@ -1,8 +1,8 @@
 """Kills a process at each point of saving, sending, publishing and removing, and looks at what is left.
 
 In a process of its own, which forks one for each attempt: `python -m tests.training.kill_driver TASK`. The task is a
-JSON object with `url` (of the mirror), `folder` (a new one on this machine) and `every` (all points, or one of each
-name). One JSON object a line comes out for each point.
+JSON object with `url` (of the mirror), `folder` (a new one on this machine) and `points`: their names (one of each), or
+"named" (one of each name), or "every". One JSON object a line comes out for each point.
 """
 
 import json
@@ -182,7 +182,8 @@ def main() -> None:
     names, numbers, seen = points["points"], [], set()
     for number, name in enumerate(names, start=1):
         # The second epoch and later: there is something to lose.
-        if task["every"] or (number > len(names) // 3 and name not in seen):
+        wanted = task["points"] == "named" or name in task["points"]
+        if task["points"] == "every" or (wanted and number > len(names) // 3 and name not in seen):
             seen.add(name)
             numbers.append(number)
     for number in numbers:

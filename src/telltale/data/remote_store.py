@@ -19,7 +19,7 @@ from telltale.data.store import Entries, Entry, damaged, is_hidden, missing, mos
 from telltale.errors import SourceError
 from telltale.files import cache_folder, explain_output, make_folder, sha256, sync_folder
 from telltale.progress import Advance, Note, Tell, silent
-from telltale.storage.connection import connect, explain, refusal, words
+from telltale.storage.connection import connect, explain, refusal, walks, words
 
 TRIES: Final = 3
 """Attempts at what may pass. The libraries of S3 and Google try several times within each."""
@@ -103,8 +103,7 @@ class Remote:
 
     def find(self) -> Iterator[tuple[str, int]]:
         """Path below the place, and size, of every file."""
-        # fsspec's own walk goes on where a folder may not be listed, and says nothing.
-        strict = {"on_error": "raise"} if _walks(self._files) else {}
+        strict = {"on_error": "raise"} if walks(self._files) else {}
         try:
             found = self._ask("find", self._root, deadline=None, detail=True, **strict)
         except OSError as error:
@@ -204,13 +203,3 @@ def fetch_file(url: str, *, tell: Tell = silent) -> Path:
             os.replace(part, final)
             sync_folder(folder)
     return final
-
-
-def _walks(files: Any) -> bool:
-    """Does this file system use fsspec's general way to list what is below a folder?"""
-    from fsspec.asyn import AsyncFileSystem
-    from fsspec.spec import AbstractFileSystem
-
-    if files.async_impl:
-        return type(files)._find is AsyncFileSystem._find
-    return type(files).find is AbstractFileSystem.find

@@ -126,7 +126,8 @@ def _describe(error: BaseException) -> str:
 
     lines = []
     for one in chain(error):
-        codes = {getattr(one, "code", None), getattr(one, "status", None), *_read_codes(one)}
+        # aiohttp warns of whoever reads its `code`.
+        codes = {getattr(one, "status", None) or getattr(one, "code", None), *_read_codes(one)}
         number = getattr(one, "errno", None)
         # Not by number alone: SSL errors have numbers of their own.
         codes |= {errno.errorcode.get(number)} if isinstance(one, OSError) and isinstance(number, int) else set()

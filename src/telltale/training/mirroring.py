@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Final
 
 from telltale.errors import OutputError, PlaceError
@@ -79,7 +79,7 @@ class Mirrors:
 
     def standings(self) -> tuple[Standing, ...]:
         """How each mirror stands now."""
-        return tuple(worker.standing for worker in self._workers)
+        return tuple(replace(one.standing, missing=len(one.mirror.missing())) for one in self._workers)
 
     def settle(self, wait: float, *, result: bool = False) -> bool:
         """Wait at most so many seconds until everything here is there too: is it?
@@ -123,6 +123,7 @@ class _Worker:
         self.mirror, self.pace, self.note, self.changed = mirror, pace, note, changed
         self.url = mirror.place.url
         self.standing = Standing(self.url)
+        """How it stood after the last attempt, but for what is missing."""
         self._change = threading.Condition()
         self._asked = self._done = 0
         self._with_result = self._gone = self._warned = False
@@ -188,7 +189,7 @@ class _Worker:
             error = _words(caught)
         except Exception as caught:  # a fault of ours must not go unseen, and not end the training
             error = f"{type(caught).__name__}: {_words(caught)}"
-        self.standing = Standing(self.url, self.mirror.newest(), len(self.mirror.missing()), result, error)
+        self.standing = Standing(self.url, self.mirror.newest(), result=result, error=error)
         return not error
 
     def _warn(self, failures: int) -> None:
