@@ -219,7 +219,7 @@ def test_mirrors_are_tried_first_and_the_end_says_what_is_where(cli, pictures, t
     lines = first.stderr.splitlines()
     tried = [place for line in lines for place in re.findall(r"^Mirror (\w+): written, read and deleted", line)]
     assert tried == ["one", "two"]
-    assert [line for line in lines if line.startswith("mirror ")] == [f"mirror {name}: everything" for name in tried]
+    assert [line for line in lines if line.startswith("mirror ")] == [f"mirror {name} has everything" for name in tried]
     shutil.rmtree(tmp_path / "runs")
     again = cli(*flags, "--json")
     assert again.code == 0, again
@@ -244,5 +244,5 @@ def test_a_mirror_without_room_does_not_stop_the_training_and_the_exit_code_says
     assert "There is no room left in small" in standing["error"]
     later = cli("train", "--resume", "runs/pictures")
     assert later.code == 0, later
-    assert "mirror small: everything" in later.stderr
+    assert "mirror small has everything" in later.stderr
     assert "is finished, and nothing is left to do" in later.stderr

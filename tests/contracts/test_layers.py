@@ -38,8 +38,10 @@ ONLY = {  # a library that one or two files know
     "cv2": {"batches.preprocess", "data.fingerprint", "data.measures"},
     "datasets": {"data.hub"},
     "fsspec": {"data.remote_store", "storage.bucket", "storage.connection"},
+    "google": {"storage.credentials"},
     "h5py": {"model.keras_weights"},
     "matplotlib": {"delivery.gallery"},
+    "requests": {"storage.credentials", "storage.deadline", "storage.drive_calls"},
     "typer": {"cli"},
     "rich": {"cli"},
 }

@@ -97,11 +97,11 @@ def test_the_same_command_on_an_empty_machine_goes_on_bit_for_bit(pictures, tmp_
     said = notes(told)
     assert any(text.startswith("Fetched epoch-0001-") for text in said)
     assert "The training goes on after epoch 1." in said
-    assert any(" (1 epochs done). It goes on. (Another --seed begins a new one.)" in text for text in said)
+    assert any(" (stopped after 1 epoch). It goes on. (Another --seed begins a new one.)" in text for text in said)
     assert not done.lacking
     (result,) = tmp_path.glob("mirror/*/result-0003.*")
     assert (result / "report.html").read_bytes() == (done.run.folder / "report.html").read_bytes()
-    assert f"{tmp_path}/mirror: up to epoch-0003-" in (done.run.folder / "report.html").read_text()
+    assert f"{tmp_path}/mirror has up to epoch-0003-" in (done.run.folder / "report.html").read_text()
 
 
 def test_by_the_address_of_the_mirror(pictures, tmp_path, mirrored):
@@ -166,7 +166,7 @@ def test_a_probe_is_mirrored_and_comes_back(pictures, tmp_path):
     told = []
     again = train(pictures, recipe, tell=told.append)
     assert again.test.to_dict() == first.test.to_dict()
-    assert any("(finished after 1)" in text for text in notes(told))
+    assert any("(finished after 1 epoch)" in text for text in notes(told))
 
 
 def test_a_cross_validation_comes_back(pictures, tmp_path, mirrored):
@@ -234,9 +234,10 @@ def test_one_of_several_runs_must_be_named(pictures, tmp_path, mirrored):
     for seed in (0, 1):
         train(pictures, replace(mirrored, seed=seed, epochs=1))
     with pytest.raises(
-        BundleError, match=r"mirror holds 2 runs: pictures-[\w-]+ \(finished after 1\), pictures-"
+        BundleError, match=r"mirror holds 2 runs: pictures-[\w-]+ \(finished after 1 epoch\), pictures-"
     ) as caught:
         resume(tmp_path / "mirror")
+    assert caught.value.expected == "One run to go on with."
     named = caught.value.do.removeprefix("Name it: --resume ")
     shutil.rmtree("runs")
     assert resume(named).run.name.startswith("pictures")

@@ -1,10 +1,13 @@
 """Real servers of S3 and Google Storage on this machine, each behind a proxy that can fail in every way."""
 
+import json
 import secrets
+import threading
 import urllib.request
 from dataclasses import dataclass
 
 import pytest
+from tests.storage.drive_server import REFRESH, DriveServer
 from tests.storage.fault_proxy import FaultProxy
 
 PIECE = 256 << 10
@@ -76,6 +79,30 @@ def google(google_server, environment):
     with FaultProxy(google_server) as proxy:
         environment.setenv("STORAGE_EMULATOR_HOST", proxy.url)
         yield Service(f"gs://pets/{secrets.token_hex(4)}/mirror", proxy)
+
+
+@pytest.fixture
+def drive(environment, tmp_path):
+    server = DriveServer()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    login = {"type": "authorized_user", "client_id": "i", "client_secret": "s", "refresh_token": REFRESH}
+    path = tmp_path / "drive.json"
+    path.write_text(json.dumps({"token_uri": f"{server.url}/token", **login}))
+    environment.setenv("TELLTALE_DRIVE_CREDENTIALS", str(path))
+    with FaultProxy(server.server_address[:2]) as proxy:
+        environment.setenv("TELLTALE_DRIVE_URL", proxy.url)
+        yield Service(f"gdrive://{secrets.token_hex(4)}/mirror", proxy)
+    server.released.set()
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture(params=["s3", "google", "drive"])
+def anywhere(request):
+    """Each kind of place that is reached over a line."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture(params=["s3", "google"])

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from email.utils import formatdate
+from typing import BinaryIO
 
 
 @dataclass
@@ -86,8 +87,9 @@ class _Order:
 class FaultProxy:
     """Passes requests on to `server` (host and port) until it is told otherwise; as a context it ends by itself.
 
-    `rule` may give a fault for any request; `before` and `after` are called around what is done with it, so that a
-    test can end the client there. `seen` holds the requests, without their bodies, and `sizes` how long these were.
+    `rule` may give a fault for any request; `before` is called when the head of a request has arrived, `after` when
+    it was answered, so that a test can end the client there. `seen` holds the requests, without their bodies, and
+    `sizes` how long these were.
     """
 
     def __init__(self, server: tuple[str, int]) -> None:
@@ -174,7 +176,7 @@ class FaultProxy:
         with self._lock:
             self._clients.discard(client)
 
-    def _receive(self, client: socket.socket, stream: object) -> Request | None:
+    def _receive(self, client: socket.socket, stream: BinaryIO) -> Request | None:
         head = stream.readline()
         if not head.strip():
             return None
@@ -192,11 +194,11 @@ class FaultProxy:
             order = next((one for one in self._orders if one.takes(request)), None)
         request.fault = order.fault if order else self.rule(request)
         self.before(request)
+        if request.find("expect").lower() == "100-continue":
+            client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         if request.fault is not None and request.fault.kind == "reset-request":
             stream.read(wanted // 2)
             _reset(client)
-        if request.find("expect").lower() == "100-continue":
-            client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         if request.find("transfer-encoding").lower() == "chunked":
             request.body = b"".join(_read_chunks(stream))
         else:
@@ -259,7 +261,7 @@ def _reset(client: socket.socket) -> None:
     raise _End
 
 
-def _read_chunks(stream: object) -> Iterator[bytes]:
+def _read_chunks(stream: BinaryIO) -> Iterator[bytes]:
     while size := int(stream.readline().split(b";")[0], 16):
         yield stream.read(size)
         stream.readline()

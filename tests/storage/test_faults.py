@@ -14,6 +14,9 @@ from telltale.training.holding import list_holdings, restore
 from telltale.training.mirroring import Mirrors, Pace
 from telltale.training.store import STATE, Store
 
+# Connections that a server has dropped are left to the garbage collector by the libraries.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+
 PACE = Pace(first=0.02, most=0.1)
 EPOCHS = 4
 FAULTS = {
@@ -21,12 +24,17 @@ FAULTS = {
     "rate limit": LATER,
     "reset in the request": Fault("reset-request"),
     "reset in the answer": Fault("reset-answer"),
-    "stall": Fault("stall", seconds=0.3),
+    "stall": Fault("stall", seconds=0.15),
     "short range": Fault("short"),
     "truncated": Fault("truncate"),
     "flipped on the way back": Fault("flip"),
     "flipped on the way there": Fault("flip-request"),
 }
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr("telltale.training.holding.PAUSE", 0.01)
 
 
 @pytest.fixture
@@ -46,9 +54,9 @@ def train(run, mirrors, between=lambda epoch: None):
     return longest
 
 
-def check(service, tmp_path):
+def check(anywhere, tmp_path):
     """Everything is in the mirror, and comes back."""
-    (holding,) = list_holdings(open_place(service.url))
+    (holding,) = list_holdings(open_place(anywhere.url))
     back = restore(holding, tmp_path / "empty", silent)
     assert Store(back.weights, back.id).newest(print).epoch == EPOCHS
     for folder in (tmp_path / "here" / "pets" / "weights").glob("epoch-*"):
@@ -57,56 +65,56 @@ def check(service, tmp_path):
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_requests_fail_again_and_again(service, run, tmp_path, fault):
-    mirrors = Mirrors([open_place(service.url)], run, keep=2, tell=silent, pace=PACE)
+def test_requests_fail_again_and_again(anywhere, run, tmp_path, fault):
+    mirrors = Mirrors([open_place(anywhere.url)], run, keep=2, tell=silent, pace=PACE)
     # gcsfs waits a second by itself after each.
-    every, most = (3, 60) if service.url.startswith("s3") else (11, 30)
-    service.proxy.rule = lambda request: fault if request.number % every == 2 and request.number < most else None
+    every, most = (3, 60) if not anywhere.url.startswith("gs") else (11, 30)
+    anywhere.proxy.rule = lambda request: fault if request.number % every == 2 and request.number < most else None
     longest = train(run, mirrors)
     assert mirrors.settle(60), mirrors.standings()
     mirrors.close()
-    service.proxy.clear()
-    check(service, tmp_path)
+    anywhere.proxy.clear()
+    check(anywhere, tmp_path)
     assert longest < 0.2
 
 
 @pytest.mark.parametrize("fault", [FAULTS[name] for name in ("short range", "truncated", "flipped on the way back")])
-def test_what_comes_back_wrong_is_asked_for_again(service, run, tmp_path, fault):
-    mirrors = Mirrors([open_place(service.url)], run, keep=2, tell=silent, pace=PACE)
+def test_what_comes_back_wrong_is_asked_for_again(anywhere, run, tmp_path, fault):
+    mirrors = Mirrors([open_place(anywhere.url)], run, keep=2, tell=silent, pace=PACE)
     train(run, mirrors)
     assert mirrors.settle(60)
     mirrors.close()
-    service.proxy.add(fault, method="GET", path=STATE, times=2)
-    check(service, tmp_path)
+    anywhere.proxy.add(fault, method="GET", path=STATE, times=2)
+    check(anywhere, tmp_path)
 
 
-def test_an_hour_of_absence(service, run, tmp_path):
+def test_an_hour_of_absence(anywhere, run, tmp_path):
     """An hour of a day's training, as a part of a second of this one."""
     told = []
-    mirrors = Mirrors([open_place(service.url)], run, keep=2, tell=told.append, pace=PACE)
+    mirrors = Mirrors([open_place(anywhere.url)], run, keep=2, tell=told.append, pace=PACE)
 
     def go(epoch):
         if epoch == 1:
             assert mirrors.settle(30)
-            service.proxy.go_away()
+            anywhere.proxy.go_away()
         if epoch == 3:
             time.sleep(0.3)
-            service.proxy.come_back()
+            anywhere.proxy.come_back()
 
     train(run, mirrors, go)
     assert mirrors.settle(60), mirrors.standings()
     mirrors.close()
-    check(service, tmp_path)
+    check(anywhere, tmp_path)
 
 
-def test_away_to_the_end_is_said(service, run):
-    mirrors = Mirrors([open_place(service.url, pause=0.01)], run, keep=2, tell=silent, pace=PACE)
-    service.proxy.go_away()
+def test_away_to_the_end_is_said(anywhere, run):
+    mirrors = Mirrors([open_place(anywhere.url, pause=0.01)], run, keep=2, tell=silent, pace=PACE)
+    anywhere.proxy.go_away()
     train(run, mirrors)
     assert not mirrors.settle(0.5)
     mirrors.close()
     assert mirrors.standings()[0].missing == 3
-    service.proxy.come_back()
+    anywhere.proxy.come_back()
 
 
 def test_a_clock_that_is_wrong_is_one_message(s3, run):

@@ -16,7 +16,7 @@ POINTS = [
 """Between these the folder on this machine changes, and not the mirror."""
 
 
-@pytest.mark.parametrize("kind", ["s3", "google"])
+@pytest.mark.parametrize("kind", IMPORTS)
 def test_at_each_named_point(request, tmp_path, kind):
     service = request.getfixturevalue(kind)
     found = kill_everywhere(tmp_path, service.url, points=POINTS, env=dict(os.environ), imports=IMPORTS[kind])
@@ -24,7 +24,7 @@ def test_at_each_named_point(request, tmp_path, kind):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["s3", "google"])
+@pytest.mark.parametrize("kind", IMPORTS)
 @pytest.mark.timeout(1200)
 def test_at_every_point(request, tmp_path, kind):
     service = request.getfixturevalue(kind)

@@ -216,7 +216,7 @@ class TestRestore:
             "pets",
             RUN,
             3,
-            f"pets-{RUN} (3 epochs done)",
+            f"pets-{RUN} (stopped after 3 epochs)",
         )
         told = []
         back = restore(holding, tmp_path / "empty" / "other", told.append)
@@ -331,7 +331,7 @@ def test_the_finished_run_comes_back_whole(run, place, tmp_path):
     mirror.send()
     mirror.send_result()
     (holding,) = list_holdings(place)
-    assert str(holding) == f"pets-{RUN} (finished after 1)"
+    assert str(holding) == f"pets-{RUN} (finished after 1 epoch)"
     back = restore(holding, tmp_path / "empty", silent)
     for path in run.folder.rglob("*"):
         if path.is_file():

@@ -94,7 +94,7 @@ def test_absence_is_said_once_and_so_is_the_return(run, place):
     assert not mirrors.settle(0.05)
     (standing,) = mirrors.standings()
     assert (standing.missing, standing.last, standing.error) == (2, "", "connection refused.")
-    assert str(standing) == f"{place.url}: nothing, 2 checkpoints missing (connection refused.)"
+    assert str(standing) == f"{place.url} has nothing yet, 2 checkpoints missing (connection refused.)"
     said = json.loads((run.folder / "mirrors.json").read_text())["mirrors"]
     assert said[0] == {"url": place.url, "last": "", "missing": 2, "result": False, "error": "connection refused."}
     away.clear()
@@ -187,7 +187,7 @@ def test_the_result_comes_last(run, place):
     (run.bundle / "classifier.json").write_text("{}")
     assert mirrors.settle(10, result=True)
     assert mirrors.standings()[0].result
-    assert str(mirrors.standings()[0]) == f"{place.url}: everything"
+    assert str(mirrors.standings()[0]) == f"{place.url} has everything"
     assert list((place.path / f"pets-{RUN}").glob("result-*/model.telltale/classifier.json"))
     mirrors.close()
 

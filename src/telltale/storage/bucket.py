@@ -79,11 +79,7 @@ class BucketPlace:
                 return {}
         begin = len(self._root.rstrip("/")) + 1
         named = {name[begin:]: facts for name, facts in sorted(found.items()) if facts.get("type") != "directory"}
-        # Some tools make folders in object stores by empty objects whose names end in a slash.
-        hidden = {
-            name for name in named if name.endswith("/") or any(part[:1] in ("", ".") for part in name.split("/"))
-        }
-        return {name: _read_facts(facts) for name, facts in named.items() if name not in hidden}
+        return {name: _read_facts(facts) for name, facts in named.items() if not _is_hidden(name)}
 
     def stat(self, name: str) -> Stored:
         """Size and, where the service knows one, MD5."""
@@ -106,6 +102,8 @@ class BucketPlace:
         with self._explained():
             try:
                 data = self._ask("cat_file", self._path(name), start=start, end=end, seconds=seconds)
+            except (IsADirectoryError, NotADirectoryError) as error:
+                raise FileNotFoundError(errno.ENOENT, "there is no such file", name) from error
             except Exception as error:
                 if is_past_end(error):
                     return b""
@@ -181,10 +179,13 @@ class BucketPlace:
     def _rename(self, temporary: str, path: str) -> None:
         try:
             self._ask("mv", temporary, path)
-        except OSError:
-            # FTP and SMB do not replace.
-            with contextlib.suppress(FileNotFoundError):
-                self._ask("rm_file", path)
+        except (TimeoutError, ConnectionError):
+            raise
+        except Exception:
+            # Some FTP servers and SMB do not rename to a name that is taken.
+            if not self._ask("exists", path):
+                raise
+            self._ask("rm_file", path)
             self._ask("mv", temporary, path)
 
     def _ask(self, verb: str, *arguments: Any, seconds: float = 0.0, **options: Any) -> Any:

@@ -87,7 +87,7 @@ def _choose(url: str) -> Place:
 
 def _silent(place: Place, error: Away) -> PlaceError:
     return PlaceError(
-        f"{place.url} does not answer ({error}).",
+        f"{error}." if "does not answer" in str(error) else f"{place.url} does not answer ({error}).",
         expected="A place that can be reached when the training begins.",
         do="Check the connection and the address, then run the same command again.",
     )

@@ -37,6 +37,8 @@ _AWAY: Final = re.compile(
 )
 """What passes by itself, whatever else the answer says. Codes stand in angle brackets here: see `_describe`."""
 
+_SILENT: Final = re.compile(r"(?i)connect|time(d )?out|network|unreachable|name resolution|<EHOST|<ENET")
+
 _REFUSALS: Final = (
     _Refusal(
         r"RequestTimeTooSkewed|difference between the request time|Invalid JWT|iat and exp|Token used too early",
@@ -105,7 +107,8 @@ def judge(error: BaseException, url: str) -> Away | PlaceError:
             return PlaceError(
                 f"{url} {kind.given} ({_say(error)}).", expected=kind.expected, do=kind.do.replace("{login}", login)
             )
-    return Away(f"{url} does not answer ({_say(error)})")
+    what = "does not answer" if _SILENT.search(text) else "has a problem"
+    return Away(f"{url} {what} ({_say(error)})")
 
 
 def chain(error: BaseException | None) -> Iterator[BaseException]:

@@ -40,6 +40,13 @@ def upload(place: Place, name: str, source: Path | bytes) -> Stored:
     raise Away(f"{place.url}: {name} arrived damaged")
 
 
+def is_same(stored: Stored, source: Path | bytes) -> bool:
+    """Is what a place has of a file `source`, as far as the place says? A size alone says little, but may be all."""
+    sent = _describe(source)
+    known = stored.sha256 or stored.md5
+    return stored.size == sent.size and (not known or _is_proven(stored, sent))
+
+
 def _is_proven(stored: Stored, sent: "_Sent") -> bool:
     return stored.sha256 == sent.sha256 or (not stored.sha256 and stored.md5 in sent.md5)
 

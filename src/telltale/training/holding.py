@@ -60,12 +60,13 @@ class Holding:
 
     @property
     def finished(self) -> int:
-        """Epochs of the newest result; -1 where there is none."""
+        """Epochs of the newest finished result; -1 where there is none."""
         return max((int(name[len("result-") :].split(".")[0]) for name in self.results), default=-1)
 
     def __str__(self) -> str:
-        state = f"finished after {self.finished}" if self.finished >= self.epochs else f"{self.epochs} epochs done"
-        return f"{self.name}-{self.id} ({state})"
+        epochs = max(self.epochs, self.finished)
+        state = "finished" if self.finished >= self.epochs else "stopped" if epochs else "begun"
+        return f"{self.name}-{self.id} ({state} after {epochs} epoch{'s' * (epochs != 1)})"
 
 
 def list_holdings(place: Place) -> list[Holding]:

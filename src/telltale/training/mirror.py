@@ -27,7 +27,7 @@ from typing import Final
 from telltale.errors import BundleError
 from telltale.files import MANIFEST, format_manifest, make_folder, sha256_file, verify_manifest
 from telltale.storage.place import Place, Stored
-from telltale.storage.transfer import upload
+from telltale.storage.transfer import is_same, upload
 from telltale.training.run import Run
 from telltale.training.store import POINTERS, Mark, find_whole, list_marks, sort_marks
 
@@ -169,13 +169,13 @@ class Mirror:
         manifest = f"{parcel.name}/{MANIFEST}"
         listed = {name: self._stored(f"{parcel.name}/{name}") for name in parcel.files}
         if self._stored(manifest) is not None and self._read(manifest) == parcel.manifest:
-            if all(found and _is_same(found, parcel.files[name]) for name, found in listed.items()):
+            if all(found and is_same(found, parcel.files[name]) for name, found in listed.items()):
                 return
             # It is damaged there: it must not count while it is written again.
             self.place.delete(f"{self.root}/{manifest}")
         for name, path in sorted(parcel.files.items()):
             found = listed[name]
-            if found is None or not _is_same(found, path):
+            if found is None or not is_same(found, path):
                 self._write(f"{parcel.name}/{name}", path)
         self._write(manifest, parcel.manifest)
 
@@ -271,17 +271,3 @@ def _describe_result(run: Run) -> Parcel | None:
     }
     epochs = max((int(row["epoch"]) for row in run.history), default=0)
     return _pack(f"result-{epochs:04d}.", kept)
-
-
-def _is_same(found: Stored, path: Path) -> bool:
-    """Is what a place has of a file what lies at `path`, as far as the place says?"""
-    if found.size != path.stat().st_size:
-        return False
-    if found.sha256:
-        return found.sha256 == sha256_file(path)
-    return not found.md5 or "-" in found.md5 or found.md5 == _md5(path)
-
-
-def _md5(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

@@ -53,9 +53,11 @@ class Standing:
     error: str = ""
 
     def __str__(self) -> str:
-        what = "everything" if self.result and not self.missing else f"up to {self.last}" if self.last else "nothing"
+        what = (
+            "everything" if self.result and not self.missing else f"up to {self.last}" if self.last else "nothing yet"
+        )
         lacks = f", {self.missing} checkpoint{'s' * (self.missing != 1)} missing" if self.missing else ""
-        return f"{self.url}: {what}{lacks}{f' ({self.error})' if self.error else ''}"
+        return f"{self.url} has {what}{lacks}{f' ({self.error})' if self.error else ''}"
 
 
 class Mirrors:
