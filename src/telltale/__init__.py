@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from telltale.delivery.gallery import show as show
     from telltale.delivery.inspection import InspectionSettings as InspectionSettings
     from telltale.delivery.inspection_pipeline import inspect_source as inspect_source
-    from telltale.delivery.pipeline import train as train
+    from telltale.delivery.pipeline import resume as resume, train as train
     from telltale.delivery.predictor import predict as predict
     from telltale.errors import UserError as UserError
     from telltale.evaluation.evaluation import Evaluation as Evaluation
@@ -53,6 +53,7 @@ _HOME: Final = {
     "open_run": "telltale.training.run",
     "open_source": "telltale.data.source",
     "predict": "telltale.delivery.predictor",
+    "resume": "telltale.delivery.pipeline",
     "save": "telltale.model.bundle",
     "scan": "telltale.data.index",
     "show": "telltale.delivery.gallery",

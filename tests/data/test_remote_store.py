@@ -233,7 +233,8 @@ def test_a_file_url_is_a_path(tmp_path):
     ],
 )
 def test_a_url_that_cannot_be_right(url, words, s3, monkeypatch):
-    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    for name in ("gcsfs", "gcsfs.core"):
+        monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(SourceError, match=re.escape(words)) as caught:
         open_source(url)
     assert "secret" not in str(caught.value)

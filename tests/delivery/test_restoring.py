@@ -273,3 +273,13 @@ def test_a_mirror_can_be_added_and_the_run_catches_up(pictures, tmp_path):
     assert list(tmp_path.glob("later/*/weights/epoch-0003-*/manifest.json"))
     assert list(tmp_path.glob("later/*/result-0003.*/report.html"))
     assert open_run(run.folder).id == Run(run.folder).id
+
+
+def test_a_mirror_that_was_named_from_another_folder_is_found(pictures, tmp_path, monkeypatch):
+    run = train("pictures", replace(PLAIN, epochs=1, mirrors=("mirror",)), output=tmp_path / "mine").run
+    shutil.rmtree("mirror")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert not resume(run.folder).lacking
+    assert list(tmp_path.glob("mirror/*/result-0001.*"))
+    assert not (tmp_path / "elsewhere" / "mirror").exists()

@@ -109,7 +109,7 @@ def test_where_files_grow_a_name_is_taken_by_a_whole_one(place, tmp_path):
     Disk.asked.clear()
     place.write("a/x", tmp_path / "source")
     assert [re.fullmatch(r".*/a/\.x\.[0-9a-f]+\.tmp", path) is not None for path in Disk.asked] == [True]
-    assert [path.name for path in (tmp_path / "root").rglob("*") if path.is_file()] == ["x"]
+    assert [path.name for path in (tmp_path / "deep").rglob("*") if path.is_file()] == ["x"]
 
 
 @pytest.mark.parametrize(

@@ -64,18 +64,29 @@ def check(anywhere, tmp_path):
         assert len(mirrored) == 3, "state, settings, manifest"
 
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_requests_fail_again_and_again(anywhere, run, tmp_path, fault):
+def fail(anywhere, run, tmp_path, faults):
+    """Train while every few requests one of the faults happens."""
     mirrors = Mirrors([open_place(anywhere.url)], run, keep=2, tell=silent, pace=PACE)
     # gcsfs waits a second by itself after each.
-    every, most = (3, 60) if not anywhere.url.startswith("gs") else (11, 30)
-    anywhere.proxy.rule = lambda request: fault if request.number % every == 2 and request.number < most else None
+    every, most = (3, 60) if not anywhere.url.startswith("gs") else (7, 60)
+    numbers = {every * place + 2: faults[place % len(faults)] for place in range(most // every)}
+    anywhere.proxy.rule = lambda request: numbers.get(request.number)
     longest = train(run, mirrors)
     assert mirrors.settle(60), mirrors.standings()
     mirrors.close()
     anywhere.proxy.clear()
     check(anywhere, tmp_path)
     assert longest < 0.2
+
+
+def test_all_that_can_fail_in_turn(anywhere, run, tmp_path):
+    fail(anywhere, run, tmp_path, list(FAULTS.values()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_one_thing_fails_again_and_again(anywhere, run, tmp_path, fault):
+    fail(anywhere, run, tmp_path, [fault])
 
 
 @pytest.mark.parametrize("fault", [FAULTS[name] for name in ("short range", "truncated", "flipped on the way back")])

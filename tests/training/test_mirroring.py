@@ -8,7 +8,7 @@ import pytest
 from tests.training.mirror_tools import RUN, Odd, begin, make_run, save
 
 from telltale.errors import PlaceError
-from telltale.progress import Advance, Note
+from telltale.progress import Note
 from telltale.storage.folder import FolderPlace
 from telltale.storage.place import Away
 from telltale.training.events import CheckpointSaved, EpochDone
@@ -106,8 +106,29 @@ def test_absence_is_said_once_and_so_is_the_return(run, place):
         "The training goes on; what is missing is sent when it answers again.",
         f"The mirror {place.url} is back, and has everything up to here.",
     ]
-    assert any(one.stage == "mirrors" for one in told if isinstance(one, Advance)), "the wait is shown"
     assert json.loads((run.folder / "mirrors.json").read_text())["mirrors"][0]["missing"] == 0
+
+
+def test_a_long_wait_is_said_and_can_be_ended(run, place, monkeypatch):
+    monkeypatch.setattr("telltale.training.mirroring._PATIENCE", 0.05)
+    told, gate = [], threading.Event()
+
+    def tell(message):
+        told.append(message.text)
+        if message.text.startswith("Waiting for"):
+            raise KeyboardInterrupt
+
+    mirrors = Mirrors([Odd(place, lambda verb, name: gate.wait(30) and None)], run, keep=2, tell=tell, pace=PACE)
+    mirrors.hear(epoch_of(save(begin(run), 1)))
+    start = time.monotonic()
+    assert not mirrors.settle(30)
+    assert time.monotonic() - start < 10
+    assert told == [
+        f"Waiting for {place.url}, 30 s at most. Ctrl-C ends the wait.",
+        "Not waiting for the mirrors any longer.",
+    ]
+    gate.set()
+    mirrors.close()
 
 
 def test_one_lost_connection_is_not_worth_a_word(run, place):

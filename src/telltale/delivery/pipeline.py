@@ -28,6 +28,7 @@ from telltale.delivery.resuming import (
     note_finished,
     note_origin,
     read_origin,
+    resolve_mirrors,
     resolve_paths,
 )
 from telltale.device import choose_device
@@ -98,6 +99,8 @@ def resume(
     known = bring_back(run, output, tell)
     saved = known.recipe.resolved
     recipe = change_recipe(saved, (recipe or saved).resolved)
+    if recipe.mirrors == saved.mirrors and Path.cwd() != Path(read_origin(known).folder):
+        recipe = resolve_mirrors(recipe, read_origin(known).folder)
     places = open_mirrors(recipe.mirrors, tell)
     return _go_on(known, source, recipe, places, Tools(choose_device(device), None, tell))
 
@@ -107,9 +110,10 @@ def _go_on(run: Run, source: str | Path, recipe: Recipe, places: Sequence[Place]
     origin = read_origin(run)
     check_length(run, recipe)
     recipe = resolve_paths(recipe, origin.folder)
-    if is_finished(run, recipe):
+    results = read_results(run) if is_finished(run, recipe) else None
+    if results is not None:
         with locked(run.folder), recorded(run, recipe, places, tools.tell) as recording:
-            return _reopen(recording, tools)
+            return _reopen(recording, *results, tools=tools)
     with prepare_network(recipe) as pending:
         with contextlib.nullcontext() if source else explain_place(run):
             opened = open_source(source or origin.source, origin.columns, tell=tools.tell)
@@ -121,12 +125,19 @@ def _go_on(run: Run, source: str | Path, recipe: Recipe, places: Sequence[Place]
             return _complete(index, recipe, recording, replace(tools, extractor=extractor))
 
 
-def _reopen(recording: Recording, tools: Tools) -> Training:
+def read_results(run: Run) -> tuple[Evaluation, Evaluation] | None:
+    """The evaluations of the validation and the test part of a finished run; None where one is damaged."""
+    try:
+        return Evaluation.load(run.folder / "validation.json"), Evaluation.load(run.folder / "evaluation.json")
+    except BundleError:
+        return None
+
+
+def _reopen(recording: Recording, validation: Evaluation, test: Evaluation, *, tools: Tools) -> Training:
     """What a finished training left, as it lies in its run folder."""
     run = recording.run
     tools.tell(Note("This training is finished, and nothing is left to do. Its test part is not scored again."))
     splits = Splits.load(run.folder / "splits.arrow", Index.load(run.folder / "index.arrow"))
-    validation, test = (Evaluation.load(run.folder / name) for name in ("validation.json", "evaluation.json"))
     classifier = load(run.bundle, device=tools.device)
     recording.settle()
     return Training(classifier, run, splits, validation, test, time.perf_counter() - run.started, recording.finish())

@@ -85,6 +85,11 @@ def resolve_paths(recipe: Recipe, folder: str) -> Recipe:
     return replace(recipe, **found)
 
 
+def resolve_mirrors(recipe: Recipe, folder: str) -> Recipe:
+    """`recipe` with its mirrors as seen from here: relative paths of folders were written in the folder `folder`."""
+    return replace(recipe, mirrors=tuple(one if is_url(one) else str(Path(folder, one)) for one in recipe.mirrors))
+
+
 def change_recipe(recipe: Recipe, wanted: Recipe) -> Recipe:
     """`wanted`, where it differs from the `recipe` of the run in length only; else `RecipeError`.
 

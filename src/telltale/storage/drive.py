@@ -151,6 +151,7 @@ class DrivePlace:
             self._folders.forget()
             found = _newest(self._repeat(lambda: self._find(name)))
         if found is None:
+            self._ids.pop(name, None)  # what has this id is not that file, or not any more
             raise _missing(name)
         self._ids[name] = found["id"]
         return found

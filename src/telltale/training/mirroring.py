@@ -16,7 +16,7 @@ from typing import Final
 
 from telltale.errors import OutputError, PlaceError
 from telltale.files import write_json
-from telltale.progress import Advance, Note, Tell
+from telltale.progress import Note, Tell
 from telltale.storage.place import Away, Place
 from telltale.training.events import CheckpointSaved, Event, TrainingStarted
 from telltale.training.mirror import Mirror
@@ -28,6 +28,12 @@ STANDINGS: Final = "mirrors.json"
 _VERSION: Final = 1
 _WORTH_A_WORD: Final = 3
 """Failures in a row before somebody is told: one lost connection is usual."""
+
+_PATIENCE: Final = 2.0
+"""Seconds of waiting before it is said."""
+
+_REMINDER: Final = 30.0
+"""Seconds between that and saying it again."""
 
 _NICE: Final = 10
 """How much a mirror's thread steps back behind the training where both want the processor."""
@@ -88,16 +94,28 @@ class Mirrors:
 
         With `result` that includes the finished run folder.
         """
-        until = time.monotonic() + wait
         for worker in self._workers:
             worker.wake(result=result)
-        while (behind := [one for one in self._workers if not one.settled]) and time.monotonic() < until:
-            behind[0].wait(min(0.2, max(0.0, until - time.monotonic())))
-            self._pass_on()
-            done = len(self._workers) - len(behind)
-            self.tell(Advance("mirrors", done, len(self._workers), "mirrors", detail=f"waiting for {behind[0].url}"))
+        try:
+            self._wait(wait)
+        except KeyboardInterrupt:
+            self.tell(Note("Not waiting for the mirrors any longer.", warning=True))
         self._pass_on()
-        return not behind
+        return all(worker.settled for worker in self._workers)
+
+    def _wait(self, seconds: float) -> None:
+        """Wait until all are settled, at most so long; say so now and then."""
+        start, said = time.monotonic(), _PATIENCE
+        while behind := [one for one in self._workers if not one.settled]:
+            passed = time.monotonic() - start
+            if passed >= seconds:
+                return
+            if passed >= said:
+                names = " and ".join(one.url for one in behind)
+                self.tell(Note(f"Waiting for {names}, {seconds - passed:,.0f} s at most. Ctrl-C ends the wait."))
+                said += _REMINDER
+            behind[0].wait(min(0.2, seconds - passed))
+            self._pass_on()
 
     def close(self) -> None:
         """Stop now. What is missing is sent when the training goes on."""

@@ -4,10 +4,12 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 from telltale.errors import PlaceError
 from telltale.progress import Note, Tell
+from telltale.storage.folder import FolderPlace
 from telltale.storage.place import Place
 from telltale.storage.places import check_round_trip, open_place
 from telltale.training.mirroring import Mirrors, Standing
@@ -33,7 +35,9 @@ def open_mirrors(urls: Sequence[str], tell: Tell) -> list[Place]:
     with ThreadPoolExecutor(len(urls)) as pool:
         opened = list(pool.map(_open, urls))
     for place, seconds in opened:
-        tell(Note(f"Mirror {place.url}: written, read and deleted a small file in {seconds:.1f} s."))
+        same = isinstance(place, FolderPlace) and place.path.stat().st_dev == Path.cwd().stat().st_dev
+        disk = " It lies on the same disk as this folder." if same else ""
+        tell(Note(f"Mirror {place.url}: written, read and deleted a small file in {seconds:.1f} s.{disk}"))
     return [place for place, _ in opened]
 
 
