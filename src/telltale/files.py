@@ -230,22 +230,21 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_manifest(folder: Path, facts: dict[str, Any] | None = None) -> Path:
-    """Write `manifest.json` with size and SHA-256 of every file below `folder`: last, so that it means complete.
-
-    `facts` are plain values about the whole. The file ends with the SHA-256 of what stands before it in itself, so
-    that not one byte of it can change unnoticed.
-    """
+def write_manifest(folder: Path) -> Path:
+    """Write `manifest.json` with size and SHA-256 of every file below `folder`: last, so that it means complete."""
     files = {
         path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": sha256_file(path)}
         for path in sorted(folder.rglob("*"))
         if path.is_file() and path.name != MANIFEST
     }
-    return write_atomic(folder / MANIFEST, format_manifest(files, facts))
+    return write_atomic(folder / MANIFEST, format_manifest(files))
 
 
 def format_manifest(files: dict[str, dict[str, Any]], facts: dict[str, Any] | None = None) -> bytes:
-    """The content of a manifest of these files; each has a `size` in bytes and a `sha256`."""
+    """The content of a manifest of these files, each with its `size` in bytes and `sha256`; `facts` are about the whole.
+
+    It ends with the SHA-256 of what stands before it in itself, so that not one byte of it can change unnoticed.
+    """
     content = {"kind": "manifest", "format_version": 2, "files": files} | ({"facts": facts} if facts else {})
     body = json.dumps(content, indent=2, ensure_ascii=False).removesuffix("\n}").encode()
     return body + f',\n  "sha256": "{sha256(body).hex()}"\n}}\n'.encode()

@@ -20,6 +20,7 @@ from telltale.errors import BundleError, OutputError
 from telltale.files import (
     MANIFEST,
     explain_output,
+    format_manifest,
     is_full,
     make_folder,
     move,
@@ -29,7 +30,6 @@ from telltale.files import (
     verify_manifest,
     write_atomic,
     write_json,
-    write_manifest,
 )
 
 STATE: Final = "state.safetensors"
@@ -141,15 +141,17 @@ class Store:
             make_folder(temporary)
             for name, data in files.items():
                 write_atomic(temporary / name, data)
-            write_manifest(temporary, facts)
-            # What is on the disk now, against what it was to be.
-            if verify_manifest(temporary) != {name: sha256(data).hex() for name, data in files.items()}:
-                raise OutputError(
-                    f"What was written to {str(final)!r} is not what is read there.",
-                    expected="A disk that gives back what it was given.",
-                    do="Check the disk, and give another place with --output.",
-                )
+            listed = {name: {"size": len(data), "sha256": sha256(data).hex()} for name, data in sorted(files.items())}
+            write_atomic(temporary / MANIFEST, format_manifest(listed, facts))
+            verify_manifest(temporary)
             move(temporary, final)
+        except BundleError as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise OutputError(
+                f"What was written to {str(final)!r} is not what is read there.",
+                expected="A disk that gives back what it was given.",
+                do="Check the disk, and give another place with --output.",
+            ) from error
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
