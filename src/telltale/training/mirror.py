@@ -220,7 +220,7 @@ class Mirror:
         start = f"{self.root}/{scope}weights/"
         there = {name.removeprefix(start).split("/")[0] for name in self._names or () if name.startswith(start)}
         for mark in sorted(found for found in map(Mark.parse, there) if found and found.run == self.run.id):
-            if mark not in needed and mark < new[0]:
+            if mark not in needed and mark.place <= new[0].place:
                 self._remove(f"{scope}weights/{mark.name}")
                 self._whole[scope].discard(mark)
 

@@ -190,7 +190,7 @@ class Store:
         found = (Mark.parse(path.name) for path in self.folder.iterdir())
         for mark in sorted(one for one in found if one and one.run == self.run):
             # Newer ones that do not verify are left for people to look at.
-            if mark in needed or mark > whole[0]:
+            if mark in needed or mark.place > whole[0].place:
                 continue
             remove(self.path(mark))
             gone.append(mark)
