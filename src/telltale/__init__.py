@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from telltale.delivery.inspection_pipeline import inspect_source as inspect_source
     from telltale.delivery.pipeline import resume as resume, train as train
     from telltale.delivery.predictor import predict as predict
+    from telltale.delivery.run_list import list_runs as list_runs
     from telltale.errors import UserError as UserError
     from telltale.evaluation.evaluation import Evaluation as Evaluation
     from telltale.evaluation.scoring import evaluate as evaluate
@@ -49,6 +50,7 @@ _HOME: Final = {
     "fit": "telltale.training.fitting",
     "inspect": "telltale.data.findings",
     "inspect_source": "telltale.delivery.inspection_pipeline",
+    "list_runs": "telltale.delivery.run_list",
     "load": "telltale.model.bundle",
     "open_run": "telltale.training.run",
     "open_source": "telltale.data.source",

@@ -241,7 +241,7 @@ def write_manifest(folder: Path) -> Path:
 
 
 def format_manifest(files: dict[str, dict[str, Any]], facts: dict[str, Any] | None = None) -> bytes:
-    """The content of a manifest of these files, each with its `size` in bytes and `sha256`; `facts` are about the whole.
+    """The content of a manifest of these files, each with its `size` in bytes and `sha256`; `facts` are about all.
 
     It ends with the SHA-256 of what stands before it in itself, so that not one byte of it can change unnoticed.
     """

@@ -10,6 +10,7 @@ from telltale.cli.evaluate import evaluate
 from telltale.cli.inspect import inspect
 from telltale.cli.models import models
 from telltale.cli.predict import predict
+from telltale.cli.runs import runs
 from telltale.cli.train import train
 
 app = typer.Typer(
@@ -21,7 +22,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, inspect, train, evaluate, predict, models, doctor):
+for command in (demo, inspect, train, evaluate, predict, runs, models, doctor):
     app.command()(command)
 
 

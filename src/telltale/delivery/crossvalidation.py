@@ -14,6 +14,8 @@ from telltale.files import write_atomic
 from telltale.model.bundle import copy_bundle
 from telltale.progress import Note
 from telltale.training.fitting import PREVIEW
+from telltale.training.log import EVENTS, EventLog
+from telltale.training.mirroring import Mirrors
 from telltale.training.recipe import Recipe
 from telltale.training.run import Run, create_run, identify
 
@@ -38,7 +40,9 @@ def cross_validate(index: Index, duplicates: Duplicates, recipe: Recipe, run: Ru
         fold = Run(place) if (place / "recipe.toml").is_file() else create_run("", place)
         if fold.id != run.id:
             identify(fold, run.id)  # so that its checkpoints are known as this training's, wherever it goes on
-        fold = replace(fold, listeners=run.listeners)
+        # Trackers hear of the whole, not of the same epochs again and again.
+        mirrors = tuple(one for one in run.listeners if isinstance(one, Mirrors))
+        fold = replace(fold, listeners=(EventLog(fold.folder / EVENTS, tell=tools.tell), *mirrors))
         trainings.append(train_once(splits, replace(recipe, folds=0), fold, tools))
         found = trainings[-1].test.metrics["accuracy"]
         tools.tell(

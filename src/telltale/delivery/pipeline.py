@@ -6,6 +6,9 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Final
+
+import numpy as np
 
 from telltale.data.decoding import decode
 from telltale.data.index import Index, identical_pictures
@@ -34,6 +37,7 @@ from telltale.delivery.resuming import (
 from telltale.device import choose_device
 from telltale.errors import BundleError, ChangedDataError, ImageError, Interrupted
 from telltale.evaluation.evaluation import Evaluation
+from telltale.evaluation.grid import MOST as MOST_SHOWN, draw_grid
 from telltale.evaluation.picture import draw_confusion
 from telltale.files import locked, write_atomic
 from telltale.model.bundle import load
@@ -43,6 +47,10 @@ from telltale.training.fitting import PREVIEW, check_recipe, versions
 from telltale.training.recipe import Recipe
 from telltale.training.recording import Recording, open_mirrors, recorded
 from telltale.training.run import Run, create_run
+from telltale.training.trackers import check_trackers
+from telltale.training.trackers.tracker import Outcome
+
+CONFUSION: Final = "confusion_matrix.png"
 
 
 def train(
@@ -62,6 +70,7 @@ def train(
     recipe = adopt_start((recipe or Recipe()).resolved, tell)
     columns = columns or Columns()
     device = choose_device(device)
+    check_trackers(recipe.trackers, tell)
     places = open_mirrors(recipe.mirrors, tell)
     for holding in find_same(places, source, columns, recipe):
         tell_known(holding, tell)
@@ -101,6 +110,7 @@ def resume(
     recipe = change_recipe(saved, (recipe or saved).resolved)
     if recipe.mirrors == saved.mirrors and Path.cwd() != Path(read_origin(known).folder):
         recipe = resolve_mirrors(recipe, read_origin(known).folder)
+    check_trackers(recipe.trackers, tell)
     places = open_mirrors(recipe.mirrors, tell)
     return _go_on(known, source, recipe, places, Tools(choose_device(device), None, tell))
 
@@ -160,8 +170,32 @@ def _complete(index: Index, recipe: Recipe, recording: Recording, tools: Tools) 
     test = replace(training.test, looks=looks + 1)
     training = replace(training, test=test, mirrors=recording.settle(), seconds=time.perf_counter() - run.started)
     save_results(training)
+    recording.tell_outcome(_describe_outcome(training))
     note_finished(run, recipe)
     return replace(training, mirrors=recording.finish())
+
+
+def _describe_outcome(training: Training) -> Outcome:
+    """What trackers are told at the end."""
+    parts = {"test": training.test, "validation": training.validation}
+    figures = {
+        part: {name: (one.value, one.low, one.high) for name, one in evaluation.metrics.items()}
+        for part, evaluation in parts.items()
+    }
+    confusion = (training.run.folder / CONFUSION).read_bytes()
+    # Decoding and drawing takes 0.2 s: not where nobody is told.
+    samples = _draw_samples(training) if training.run.recipe.trackers else b""
+    return Outcome("finished", figures["test"], figures["validation"], confusion, samples)
+
+
+def _draw_samples(training: Training) -> bytes:
+    """Some test pictures, evenly from all of them, with what they were called."""
+    test, index = training.test, training.splits.index
+    rows = np.unique(np.linspace(0, len(test.paths) - 1, MOST_SHOWN).astype(np.int64))
+    found = {int(row): decode(index.store.read(test.paths[row])).pixels for row in rows}
+    called = test.probabilities.argmax(axis=1)
+    names = [[test.classes[code] for code in codes[list(found)]] for codes in (test.labels, called)]
+    return draw_grid(list(found.values()), true=names[0], predicted=names[1])
 
 
 def _count_looks(run: Run) -> int:
@@ -220,7 +254,7 @@ def save_results(training: Training) -> None:
     training.test.save(folder / "evaluation.json")
     training.validation.save(folder / "validation.json")
     training.test.save_predictions(folder / "test_predictions.parquet")
-    write_atomic(folder / "confusion_matrix.png", draw_confusion(training.test))
+    write_atomic(folder / CONFUSION, draw_confusion(training.test))
     write_report(folder / "report.html", _content(training))
 
 

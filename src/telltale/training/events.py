@@ -1,7 +1,10 @@
 """What the training loop says while it runs: one frozen value per event; progress bars, tables and trackers listen."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
+
+from telltale.training.about import About
 
 Reason: TypeAlias = Literal["all epochs done", "no better validation loss", "time is up", "a loss that is no number"]
 
@@ -122,8 +125,17 @@ Event: TypeAlias = (
 )
 
 
-class Listener(Protocol):
-    """Somebody who hears every event of a training, in order, in its thread: to be quick and to raise nothing."""
+class Listener:
+    """Somebody who is told of a training, in order, in its thread: to be quick, and to raise nothing.
+
+    Each method does nothing unless a listener has something to do there.
+    """
+
+    def introduce(self, about: About) -> None:
+        """The training is known: what it learns from and how."""
+
+    def begin(self, rows: Sequence[Mapping[str, float]], epochs: int, *, step: int = 0) -> None:
+        """It begins, or goes on after so many epochs and steps of the next one; `rows` are those of results.csv."""
 
     def hear(self, event: Event) -> None:
-        """Take note of one event."""
+        """Something has happened."""

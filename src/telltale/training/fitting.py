@@ -2,8 +2,9 @@
 
 import hashlib
 import platform
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -22,6 +23,7 @@ from telltale.model.classifier import Classifier
 from telltale.model.features import Extractor, features
 from telltale.model.zoo import check_network, describe_network
 from telltale.progress import Note, Tell, silent
+from telltale.training.about import About, read_commit
 from telltale.training.network import fit_network
 from telltale.training.preview import MOST, draw_preview
 from telltale.training.probe import fit_probe
@@ -29,6 +31,7 @@ from telltale.training.recipe import Recipe
 from telltale.training.recording import open_mirrors, recorded, tell_lacking
 from telltale.training.run import Run, create_run
 from telltale.training.start import check_output
+from telltale.training.trackers import check_trackers
 from telltale.training.views import Views
 
 PREVIEW: Final = "augmentation.png"
@@ -55,8 +58,9 @@ def fit(
     """
     run = run or create_run(splits.index.name)
     recipe = _keep_batch_size((recipe or Recipe()).resolved, run)
-    if run.listeners or not recipe.mirrors:
+    if run.listeners:
         return _fit(splits, recipe, run, device=device, extractor=extractor, tell=tell)
+    check_trackers(recipe.trackers, tell)
     with recorded(run, recipe, open_mirrors(recipe.mirrors, tell), tell) as recording:
         found = _fit(splits, recipe, recording.run, device=device, extractor=extractor, tell=tell)
         recording.settle()
@@ -71,6 +75,8 @@ def _fit(
     splits.index.save(run.folder / "index.arrow")
     splits.save(run.folder / "splits.arrow")
     facts = _facts(splits, recipe)
+    for one in run.listeners:
+        one.introduce(_describe(splits, recipe, run, facts))
     if recipe.how != "scratch" and extractor is None:
         extractor = open_extractor(recipe, device=device)
     _write_preview(splits, recipe, run, extractor)
@@ -82,6 +88,8 @@ def _fit(
         probe = fit_probe(splits, extractor, views=views, tell=tell)
         used, head, found = probe.extractor, probe.head, probe.facts
         run.rewrite([{"epoch": 1, **probe.losses, "lr": 0.0}])
+        for one in run.listeners:
+            one.begin(run.history, 1)
     else:
         used, head, found = fit_network(splits, recipe, run, device=device, extractor=extractor, tell=tell)
     manifest = Manifest.of(splits.index.table, splits.parts, splits.radius)
@@ -198,6 +206,23 @@ def _facts(splits: Splits, recipe: Recipe) -> dict[str, Any]:
         "seed": recipe.seed,
         "versions": versions(),
     }
+
+
+def _describe(splits: Splits, recipe: Recipe, run: Run, facts: dict[str, Any]) -> About:
+    commit, changed = read_commit(Path.cwd())
+    return About(
+        run.id,
+        run.label,
+        run.folder,
+        asdict(recipe),
+        facts["versions"],
+        commit,
+        changed,
+        facts["data_hash"],
+        facts["source"],
+        splits.index.classes,
+        facts["pictures"],
+    )
 
 
 def _golden(splits: Splits, extractor: Extractor) -> Golden:

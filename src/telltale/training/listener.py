@@ -12,6 +12,7 @@ from telltale.training.events import (
     CheckpointSaved,
     EpochDone,
     Event,
+    Listener,
     LossLost,
     MemoryShort,
     StepDone,
@@ -36,7 +37,9 @@ def listen(state: State, lesson: Lesson, store: Store, *, run: Run, paths: Seque
     `paths` are the training pictures, by row. Raises `Interrupted` where a signal came, `RecipeError` where the loss
     became no finite number before there was anything to keep, `ModelError` where memory does not suffice.
     """
-    listener = _Listener(run, state, paths, lesson.recipe.lr, tell)
+    listener = _Teller(run, state, paths, lesson.recipe.lr, tell)
+    for one in run.listeners:
+        one.begin(state.rows, state.epoch - 1, step=state.step)
     with noted_signals() as wants_stop:
         try:
             with explain_memory():
@@ -68,8 +71,8 @@ def explain_memory() -> Iterator[None]:
         ) from error
 
 
-class _Listener:
-    """Hears the loop."""
+class _Teller(Listener):
+    """Writes results.csv, and tells the user."""
 
     def __init__(self, run: Run, state: State, paths: Sequence[str], lr: float, tell: Tell) -> None:
         self.run, self.state, self.paths, self.tell = run, state, paths, tell

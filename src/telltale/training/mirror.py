@@ -133,7 +133,9 @@ class Mirror:
         folder = self.run.folder
         files = {name: folder / name for name in START if (folder / name).is_file()}
         begun = re.compile(rf"{self.root}/start\.[0-9a-f]+/{MANIFEST}")
-        if "recipe.toml" not in files or any(begun.fullmatch(name) for name in self._names or ()):
+        if not {"recipe.toml", "index.arrow"} <= files.keys() or any(
+            begun.fullmatch(name) for name in self._names or ()
+        ):
             return
         self._send(_pack("start.", files))
 

@@ -18,7 +18,7 @@ from telltale.errors import OutputError, PlaceError
 from telltale.files import write_json
 from telltale.progress import Note, Tell
 from telltale.storage.place import Away, Place
-from telltale.training.events import CheckpointSaved, Event, TrainingStarted
+from telltale.training.events import CheckpointSaved, Event, Listener, TrainingStarted
 from telltale.training.mirror import Mirror
 from telltale.training.run import Run
 
@@ -66,7 +66,7 @@ class Standing:
         return f"{self.url} has {what}{lacks}{f' ({self.error})' if self.error else ''}"
 
 
-class Mirrors:
+class Mirrors(Listener):
     """Keeps `places` up to date with the folder of `run`: a listener of the training's events."""
 
     def __init__(self, places: Sequence[Place], run: Run, *, keep: int, tell: Tell, pace: Pace = Pace()) -> None:

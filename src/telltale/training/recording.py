@@ -1,4 +1,4 @@
-"""`recorded`: a training is written down in its mirrors, which were opened and tried before anything was trained."""
+"""`recorded`: a training is written down in its log, its trackers and its mirrors, which were tried before it began."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -12,9 +12,13 @@ from telltale.progress import Note, Tell
 from telltale.storage.folder import FolderPlace
 from telltale.storage.place import Place
 from telltale.storage.places import check_round_trip, open_place
+from telltale.training.log import EVENTS, EventLog
 from telltale.training.mirroring import Mirrors, Standing
 from telltale.training.recipe import Recipe, read_time
 from telltale.training.run import Run
+from telltale.training.trackers import open_trackers
+from telltale.training.trackers.board import WAIT, Trackers
+from telltale.training.trackers.tracker import Outcome
 
 GRACE: Final = 20.0
 """Seconds that a stopped training waits for its mirrors: machines that are taken away leave about 30."""
@@ -51,6 +55,8 @@ class Recording:
     """What listens to the training in `run` and is told how it ended."""
 
     run: Run
+    log: EventLog
+    trackers: Trackers
     mirrors: Mirrors
     wait: float
 
@@ -58,6 +64,13 @@ class Recording:
         """Every checkpoint is in every mirror now, or the wait for them is over: how they stand."""
         self.mirrors.settle(self.wait)
         return self.mirrors.standings()
+
+    def tell_outcome(self, outcome: Outcome) -> None:
+        """The training is over, and this is what it is worth."""
+        for part, figures in {"test": outcome.test, "validation": outcome.validation}.items():
+            if figures:
+                self.log.record("Evaluation", part=part, metrics=figures)
+        self.trackers.finish(outcome)
 
     def finish(self) -> tuple[Standing, ...]:
         """The run folder is complete: bring it to the mirrors that have everything else, and say how all stand."""
@@ -69,14 +82,23 @@ class Recording:
 @contextlib.contextmanager
 def recorded(run: Run, recipe: Recipe, places: Sequence[Place], tell: Tell) -> Iterator[Recording]:
     """Inside the block everything that happens in `run` is brought to `places`; a stop waits a little for them."""
+    log = EventLog(run.folder / EVENTS, tell=tell)
     mirrors = Mirrors(places, run, keep=recipe.keep, tell=tell)
+    trackers, patience = open_trackers(recipe.trackers, tell=tell), WAIT
     try:
-        yield Recording(replace(run, listeners=(*run.listeners, mirrors)), mirrors, read_time(recipe.mirror_wait))
+        heard = replace(run, listeners=(log, trackers, mirrors))
+        yield Recording(heard, log, trackers, mirrors, read_time(recipe.mirror_wait))
     except KeyboardInterrupt:
+        trackers.finish(Outcome("stopped"))
+        patience = LAST_MOMENT
         if places and not mirrors.settle(GRACE):
             tell_lacking(mirrors.standings(), tell)
         raise
+    except BaseException:
+        trackers.finish(Outcome("failed"))
+        raise
     finally:
+        trackers.close(patience)
         mirrors.close()
 
 
