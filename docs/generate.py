@@ -72,7 +72,8 @@ def describe_recipe(recipe: NamedRecipe) -> str:
     lines = [f"\n## {recipe.name}\n", f"{recipe.title}.\n", *(f"* {name}: {text}" for name, text in facts.items())]
     lines += ["\n```toml", settings.strip(), "```\n", *(f"* {note}" for note in recipe.notes)]
     if recipe.also:
-        lines += ["\nWhat it did besides training (`--mirror` and `--tracker` do it here):\n", *(f"* {one}" for one in recipe.also)]
+        heading = "What it did besides training (`--mirror` and `--tracker` do it here):"
+        lines += [f"\n{heading}\n", *(f"* {one}" for one in recipe.also)]
     return "\n".join(lines)
 
 

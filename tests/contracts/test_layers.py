@@ -41,9 +41,12 @@ ONLY = {  # a library that one or two files know
     "google": {"storage.credentials"},
     "h5py": {"model.keras_weights"},
     "matplotlib": {"delivery.gallery"},
+    "mlflow": {"training.trackers.mlflow"},
     "requests": {"storage.credentials", "storage.deadline", "storage.drive_calls"},
+    "tensorboard": {"training.trackers.tensorboard"},
     "typer": {"cli"},
     "rich": {"cli"},
+    "wandb": {"training.trackers.offline", "training.trackers.wandb"},
 }
 
 TORCH_AT_TOP = {  # loaded only where a network is trained, or in a process of their own

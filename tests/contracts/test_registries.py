@@ -2,15 +2,20 @@
 
 import importlib
 import inspect
+import os
 import pkgutil
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import telltale
 from telltale.errors import UserError
 from telltale.registry import Registry
+from telltale.training.trackers import TRACKERS
 
 NAME = re.compile(r"[a-z0-9]+([-_.][a-z0-9]+)*")
 
@@ -57,3 +62,25 @@ def test_a_wrong_name_gets_the_right_ones(where):
     assert all(name in caught.value.do for name in registry)
     with pytest.raises(UserError, match=f"No {registry.kind} named '§§§'. Known: "):
         registry["§§§"]
+
+
+@pytest.mark.parametrize("name", TRACKERS)
+def test_a_tracker_hears_a_training_to_its_end(name, tmp_path):
+    """Two sessions, each in a process of its own as a training is, without a network and without a login."""
+    session = Path(__file__).parents[1] / "training" / "trackers" / "session.py"
+    alone = {
+        "HOME": str(tmp_path),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_TRACKING_URI": "",
+        "WANDB_MODE": "offline",
+    }
+    (tmp_path / "pets").mkdir()
+    for first, last, *rest in (("1", "2"), ("3", "3", "finished")):
+        command = [sys.executable, str(session), name, "pets", first, last, *rest]
+        done = subprocess.run(
+            command, cwd=tmp_path, env=os.environ | alone, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == "", "standard output is for results"
+        assert f"\n{name}: " in f"\n{done.stderr}", "it says where to look"
+        assert "warning: " not in done.stderr

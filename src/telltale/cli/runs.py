@@ -1,6 +1,7 @@
 """`telltale runs`."""
 
 import json
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -35,9 +36,9 @@ def runs(
             return
         _print(found)
         say(f"{len(found)} run{'s' * (len(found) != 1)} in {str(folder)!r}.")
-        stopped = next((run for run in found if run.state == "stopped"), None)
+        stopped = next((run.folder for run in found if run.state == "stopped"), None)
         if stopped:
-            say(f"next: telltale train --resume {stopped.folder}   (goes on with one that was stopped)")
+            say(f"next: telltale train --resume {shlex.quote(str(stopped))}   (goes on with one that was stopped)")
 
 
 def _to_dict(run: "RunSummary") -> dict[str, Any]:

@@ -13,7 +13,7 @@ from telltale.evaluation.evaluation import Evaluation, Seen, score
 from telltale.files import write_atomic
 from telltale.model.bundle import copy_bundle
 from telltale.progress import Note
-from telltale.training.fitting import PREVIEW
+from telltale.training.fitting import PREVIEW, introduce
 from telltale.training.log import EVENTS, EventLog
 from telltale.training.mirroring import Mirrors
 from telltale.training.recipe import Recipe
@@ -50,6 +50,9 @@ def cross_validate(index: Index, duplicates: Duplicates, recipe: Recipe, run: Ru
         )
     best = min(trainings, key=lambda one: one.validation.metrics["log_loss"].value)
     tools.tell(Note(f"The classifier is that of {best.run.name}, the lowest validation loss."))
+    introduce(run, recipe, best.classifier.facts, index.classes)
+    for one in run.listeners:
+        one.begin(best.run.history, len(best.run.history))
     _write_folds(run, trainings)
     best.splits.save(run.folder / "splits.arrow")
     copy_bundle(best.run.bundle, run.bundle)

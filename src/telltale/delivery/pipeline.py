@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from telltale.data.decoding import decode
 from telltale.data.index import Index, identical_pictures
@@ -192,7 +193,10 @@ def _draw_samples(training: Training) -> bytes:
     """Some test pictures, evenly from all of them, with what they were called."""
     test, index = training.test, training.splits.index
     rows = np.unique(np.linspace(0, len(test.paths) - 1, MOST_SHOWN).astype(np.int64))
-    found = {int(row): decode(index.store.read(test.paths[row])).pixels for row in rows}
+    found = dict[int, NDArray[np.uint8]]()
+    for row in rows.tolist():
+        with contextlib.suppress(ImageError, OSError):  # gone since it was scored
+            found[row] = decode(index.store.read(test.paths[row])).pixels
     called = test.probabilities.argmax(axis=1)
     names = [[test.classes[code] for code in codes[list(found)]] for codes in (test.labels, called)]
     return draw_grid(list(found.values()), true=names[0], predicted=names[1])

@@ -2,6 +2,7 @@
 
 import hashlib
 import platform
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -75,8 +76,7 @@ def _fit(
     splits.index.save(run.folder / "index.arrow")
     splits.save(run.folder / "splits.arrow")
     facts = _facts(splits, recipe)
-    for one in run.listeners:
-        one.introduce(_describe(splits, recipe, run, facts))
+    introduce(run, recipe, facts, splits.index.classes)
     if recipe.how != "scratch" and extractor is None:
         extractor = open_extractor(recipe, device=device)
     _write_preview(splits, recipe, run, extractor)
@@ -208,9 +208,12 @@ def _facts(splits: Splits, recipe: Recipe) -> dict[str, Any]:
     }
 
 
-def _describe(splits: Splits, recipe: Recipe, run: Run, facts: dict[str, Any]) -> About:
+def introduce(run: Run, recipe: Recipe, facts: dict[str, Any], classes: Sequence[str]) -> None:
+    """Tell the listeners of `run` which training it is; `facts` are those of its classifier."""
+    if not recipe.trackers:  # nobody wants to know, and git may take seconds in a large folder
+        return
     commit, changed = read_commit(Path.cwd())
-    return About(
+    about = About(
         run.id,
         run.label,
         run.folder,
@@ -220,9 +223,11 @@ def _describe(splits: Splits, recipe: Recipe, run: Run, facts: dict[str, Any]) -
         changed,
         facts["data_hash"],
         facts["source"],
-        splits.index.classes,
+        tuple(classes),
         facts["pictures"],
     )
+    for one in run.listeners:
+        one.introduce(about)
 
 
 def _golden(splits: Splits, extractor: Extractor) -> Golden:

@@ -121,11 +121,14 @@ class _Worker:
         return 0 if self._dropped else self._sent - self._done
 
     def put(self, message: "_Message") -> None:
-        """Let a message wait; where too many do, it counts as missing."""
+        """Let a message wait; where too many do, the oldest of them is given up, and counts as missing."""
         if not self._dropped and not self._ending:
             self._sent += 1
-            with contextlib.suppress(queue.Full):
-                self._waiting.put_nowait(message)
+            while True:
+                with contextlib.suppress(queue.Full):
+                    return self._waiting.put_nowait(message)
+                with contextlib.suppress(queue.Empty):
+                    self._waiting.get_nowait()
 
     def end(self) -> None:
         """There are no more messages."""

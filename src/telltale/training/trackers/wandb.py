@@ -10,10 +10,9 @@ from urllib.parse import urlsplit
 
 from PIL import Image
 
-from telltale.errors import BundleError
-from telltale.files import read_json, write_json
 from telltale.training.about import About
 from telltale.training.events import EpochDone, Event
+from telltale.training.trackers.offline import read_epochs
 from telltale.training.trackers.tracker import Outcome, Rows, find_fault, row_of, scalars_of
 
 if TYPE_CHECKING:
@@ -22,10 +21,8 @@ if TYPE_CHECKING:
 PROJECT: Final = "telltale"
 """Where WANDB_PROJECT says no other."""
 
-NOTE: Final = "telltale.json"
-"""File beside W&B's own in `RUN/wandb` that says which epochs were logged there."""
-
-_VERSION: Final = 1
+FOLDER: Final = "wandb"
+"""Below the run folder; the name is W&B's."""
 
 ENDS: Final = {"finished": 0, "stopped": 255, "failed": 1}
 """Exit codes; 255 is that of Ctrl-C in W&B."""
@@ -48,10 +45,8 @@ class WandB:
 
     def __init__(self) -> None:
         self._run: wandb.Run | None = None
-        self._note = Path()
-        self._id = ""
-        self._next = 0
-        """The first epoch that is not logged yet."""
+        self._known = set[int]()
+        """Epochs that are logged."""
         self._exit_code = ENDS["failed"]
 
     def check(self) -> str:
@@ -64,16 +59,16 @@ class WandB:
 
         why = _find_lack(wandb)
         run = _init(about, offline=bool(why))
-        self._run, self._id = run, about.id
-        self._note = about.folder / "wandb" / NOTE
-        self._next = self._find_next(run)
+        self._run = run
+        folder = about.folder / FOLDER
+        self._known = read_epochs(folder, about.id) if run.offline else set(range(run.step if run.resumed else 0))
         for row in rows:
             self._log(row)
         if run.disabled:
             return "WANDB_MODE is disabled, so nothing is written"
         if not run.offline:
             return f"{run.url}"
-        return f"{why}written offline; to upload it: wandb sync {self._note.parent}/offline-run-*"
+        return f"{why}written offline; to upload it: wandb sync {folder}/offline-run-*"
 
     def hear(self, event: Event) -> None:
         """A point of each curve."""
@@ -100,23 +95,9 @@ class WandB:
 
     def _log(self, row: Mapping[str, float]) -> None:
         epoch = int(row["epoch"])
-        if self._run is None or epoch < self._next:
-            return
-        self._run.log({"epoch": epoch, **scalars_of(row)}, step=epoch)
-        self._next = epoch + 1
-        if self._note.parent.is_dir():  # not where W&B is disabled
-            write_json(self._note, "wandb", _VERSION, {"run": self._id, "next": self._next})
-
-    def _find_next(self, run: "wandb.Run") -> int:
-        """The first epoch that is not logged yet: the server knows, and offline the note of the session before."""
-        if not run.offline:
-            return run.step if run.resumed else 0
-        try:
-            note = read_json(self._note, "wandb", _VERSION)
-        except BundleError:
-            return 0
-        found = note.get("next") if note.get("run") == self._id else 0
-        return found if isinstance(found, int) else 0
+        if self._run is not None and epoch not in self._known:
+            self._known.add(epoch)
+            self._run.log({"epoch": epoch, **scalars_of(row)}, step=epoch)
 
 
 def _init(about: About, *, offline: bool) -> "wandb.Run":
@@ -130,7 +111,7 @@ def _init(about: About, *, offline: bool) -> "wandb.Run":
         name=os.environ.get("WANDB_NAME") or about.name,
         config={**about.settings, "telltale": about.facts()},
         dir=str(about.folder),
-        mode="offline" if offline and os.environ.get("WANDB_MODE") != "disabled" else None,
+        mode="offline" if offline else None,
         allow_val_change=True,
         # Beside whatever the user does with W&B in the same process.
         reinit="create_new",
@@ -150,7 +131,9 @@ def _settings(wandb: Any) -> dict[str, Any]:
 
 
 def _find_lack(wandb: Any) -> str:
-    """Why runs cannot be sent to W&B's server from here, as the beginning of a sentence; '' where they can."""
+    """Why runs cannot be sent to W&B's server, as the beginning of a sentence; '' where they can, or are not to be."""
+    if os.environ.get("WANDB_MODE") in ("offline", "disabled"):
+        return ""
     if not _has_key(wandb):
         return "no login was found, so it is "
     # An attempt that fails would take the run's id with it, for as long as this process lives.
