@@ -50,7 +50,16 @@ def test_a_run_folder_holds_everything(splits, tmp_path, recipe):
     told = []
     classifier, run = fit(splits, recipe, run=run_in(tmp_path / "run"), tell=told.append)
     names = {path.name for path in run.folder.iterdir()}
-    expected = {"run.json", "recipe.toml", "index.arrow", "splits.arrow", "results.csv", "model.telltale", "fit.json"}
+    expected = {
+        "run.json",
+        "events.jsonl",
+        "recipe.toml",
+        "index.arrow",
+        "splits.arrow",
+        "results.csv",
+        "model.telltale",
+        "fit.json",
+    }
     learned = recipe.how != "probe"
     assert names == expected | {"augmentation.png"} | ({"weights"} if learned else set())
     assert run.recipe == recipe.resolved
