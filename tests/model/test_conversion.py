@@ -104,3 +104,16 @@ def test_a_network_that_cannot_be_converted_keeps_its_weights(kind, capsys):
     assert load_file(stored.folder / "backbone.safetensors")["scale"].tolist() == [1, 1, 1]
     if kind is _Refused:
         assert "not converted: this network cannot be traced" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_a_conversion_tells_nobody(monkeypatch):
+    """The converter would report each call over the network, from a process that it forks."""
+    telemetry = pytest.importorskip("openvino_telemetry")
+
+    def refuse(*arguments, **options):
+        raise AssertionError("somebody is told")
+
+    monkeypatch.setattr(telemetry.Telemetry, "__init__", refuse)
+    with seeded(5):
+        network = create_backbone(Architecture("cnn", (), 32))
+    assert write_backbone(network, Architecture("cnn", (), 32), MEAN, STD).converted

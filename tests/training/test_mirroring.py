@@ -102,8 +102,7 @@ def test_absence_is_said_once_and_so_is_the_return(run, place):
     mirrors.close()
     assert epochs(place) == [3, 2]
     assert [one.text for one in told if isinstance(one, Note)] == [
-        f"The mirror {place.url} is not reached: connection refused. "
-        "The training goes on; what is missing is sent when it answers again.",
+        f"The mirror {place.url} is not reached: connection refused. What is missing is sent when it takes it again.",
         f"The mirror {place.url} is back, and has everything up to here.",
     ]
     assert json.loads((run.folder / "mirrors.json").read_text())["mirrors"][0]["missing"] == 0
@@ -182,6 +181,51 @@ def test_whatever_goes_wrong_the_training_goes_on(run, place, error, words):
     assert not mirrors.settle(0.05)
     mirrors.close()
     assert words in mirrors.standings()[0].error
+
+
+def test_a_clear_no_is_not_waited_for(run, place):
+    def fail(verb, name):
+        raise PlaceError("No room in 'x'.", expected="Room.", do="Free some.")
+
+    mirrors = Mirrors([Odd(place, fail)], run, keep=2, tell=print, pace=Pace(first=5, most=5))
+    mirrors.hear(epoch_of(save(begin(run), 1)))
+    start = time.monotonic()
+    assert not mirrors.settle(60)
+    assert not mirrors.settle(60), "it is tried again, at once"
+    assert time.monotonic() - start < 5
+    mirrors.close()
+
+
+def test_after_a_day_of_absence_it_is_still_tried(run, place):
+    calls = []
+
+    def refuse(verb, name):
+        calls.append(verb)
+        if len(calls) < 1100:
+            raise Away("no route to host")
+
+    mirrors = Mirrors([Odd(place, refuse)], run, keep=2, tell=lambda note: None, pace=Pace(first=1e-9, most=1e-6))
+    mirrors.hear(epoch_of(save(begin(run), 1)))
+    assert mirrors.settle(60)
+    mirrors.close()
+    assert epochs(place) == [1]
+
+
+def test_whoever_waits_does_not_wait_for_a_long_rest(run, place):
+    calls = []
+
+    def refuse_once(verb, name):
+        calls.append(verb)
+        if len(calls) == 1:
+            raise Away("reset")
+
+    mirrors = Mirrors([Odd(place, refuse_once)], run, keep=2, tell=print, pace=Pace(first=60, most=60))
+    mirrors.hear(epoch_of(save(begin(run), 1)))
+    until(lambda: calls)
+    start = time.monotonic()
+    assert mirrors.settle(30)
+    assert time.monotonic() - start < 10
+    mirrors.close()
 
 
 def test_a_server_that_asks_for_rest_gets_it(run, place):

@@ -23,6 +23,7 @@ from telltale.delivery.partition import divide, find_copies, tell_data, tell_spl
 from telltale.delivery.report import MOST_MISTAKES, ReportContent, write_report
 from telltale.delivery.restoring import bring_back, fetch_run, find_same, tell_known
 from telltale.delivery.resuming import (
+    ELSEWHERE,
     change_recipe,
     check_length,
     check_same,
@@ -73,10 +74,13 @@ def train(
     device = choose_device(device)
     check_trackers(recipe.trackers, tell)
     places = open_mirrors(recipe.mirrors, tell)
-    for holding in find_same(places, source, columns, recipe):
-        tell_known(holding, tell)
+    for holdings in find_same(places, source, columns, recipe):
+        tell_known(holdings, tell)
         try:
-            return _go_on(fetch_run(holding, output, tell), source, recipe, places, Tools(device, None, tell))
+            known = fetch_run(holdings, output, tell)
+            # It may have been extended since; where it is written down is as the command says.
+            again = replace(known.recipe.resolved, **{name: getattr(recipe, name) for name in ELSEWHERE})
+            return _go_on(known, source, again, places, Tools(device, None, tell))
         except ChangedDataError as error:
             tell(Note(f"{error.given} So this is a new training.", warning=True))
     with prepare_network(recipe) as pending:

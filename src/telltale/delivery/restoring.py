@@ -9,8 +9,8 @@ from typing import Final
 
 from telltale.data.download import is_url
 from telltale.data.source import Columns
-from telltale.delivery.resuming import ELSEWHERE, describe_origin, read_origin
-from telltale.errors import BundleError, RecipeError
+from telltale.delivery.resuming import ELSEWHERE, Origin, describe_origin, read_origin
+from telltale.errors import BundleError, RecipeError, UserError
 from telltale.files import create_folder, locked
 from telltale.progress import Note, Tell
 from telltale.storage.place import Place
@@ -51,22 +51,35 @@ def bring_back(where: str | Path, output: str | Path | None, tell: Tell) -> Run:
             expected="One run to go on with.",
             do=f"Name it: --resume {place.url.rstrip('/')}/{holdings[0].root}",
         )
-    return fetch_run(holdings[0], output, tell)
+    return fetch_run(holdings, output, tell)
 
 
-def fetch_run(holding: Holding, output: str | Path | None, tell: Tell) -> Run:
-    """The run of `holding` in a folder on this machine, as new as the newest of both."""
-    with _folder_for(holding, output) as folder, locked(folder):
-        return restore(holding, folder, tell)
+def fetch_run(holdings: Sequence[Holding], output: str | Path | None, tell: Tell) -> Run:
+    """The run that these mirrors hold, in a folder on this machine, as new as the newest of all.
+
+    What one mirror cannot give, another may; `BundleError` where none gives anything whole.
+    """
+    failures = []
+    with _folder_for(holdings[0], output) as folder, locked(folder):
+        for holding in sorted(holdings, key=lambda one: one.epochs, reverse=True):
+            try:
+                restore(holding, folder, tell)
+            except BundleError as error:
+                failures.append(error)
+                tell(Note(error.given, warning=True))
+        if len(failures) == len(holdings):
+            raise failures[0]
+        return Run(folder)
 
 
 @contextlib.contextmanager
 def _folder_for(holding: Holding, output: str | Path | None) -> Iterator[Path]:
     """Where the run lies or is to lie here; a folder that is made for it is gone again if nothing comes."""
     for path in [Path(output)] if output is not None else sorted(Path("runs").glob("*")):
-        if (path / IDENTITY).is_file() and Run(path).id == holding.id:
-            yield path
-            return
+        with contextlib.suppress(BundleError):  # a damaged run of others is no reason to stop
+            if (path / IDENTITY).is_file() and Run(path).id == holding.id:
+                yield path
+                return
     folder = create_folder("runs", holding.name, output)
     try:
         yield folder
@@ -75,29 +88,28 @@ def _folder_for(holding: Holding, output: str | Path | None) -> Iterator[Path]:
         raise
 
 
-def find_same(places: Sequence[Place], source: str | Path, columns: Columns, recipe: Recipe) -> list[Holding]:
-    """What the mirrors hold of trainings that the same command began, furthest first."""
+def find_same(places: Sequence[Place], source: str | Path, columns: Columns, recipe: Recipe) -> list[list[Holding]]:
+    """What the mirrors hold of trainings that the same command began, furthest first; together what is one training."""
     wanted = describe_origin(source, columns)
     found = [one for place in places for one in list_holdings(place) if one.starts]
-    same = []
+    same = dict[str, list[Holding]]()
     for holding in found:
-        with fetch_start(holding) as folder:
-            if folder is None:
-                continue
-            began, origin = Recipe.load(folder / "recipe.toml").resolved, read_origin(Run(folder))
-        if (origin.source, origin.columns) == (wanted.source, wanted.columns) and _is_same(began, recipe):
-            same.append(holding)
-    return sorted(same, key=lambda one: max(one.epochs, one.finished), reverse=True)
+        with contextlib.suppress(UserError, TypeError, KeyError), fetch_start(holding) as folder:  # foreign or newer
+            if folder is not None and _is_same(folder, wanted, recipe):
+                same.setdefault(holding.id, []).append(holding)
+    return sorted(same.values(), key=lambda ones: max(max(one.epochs, one.finished) for one in ones), reverse=True)
 
 
-def _is_same(began: Recipe, wanted: Recipe) -> bool:
-    """Are these the same settings, but for where the training is written down and for what was found by itself?"""
+def _is_same(folder: Path, wanted: Origin, recipe: Recipe) -> bool:
+    """Did a training begin with these pictures and settings, but for where it is written down and what was found?"""
+    began, origin = Recipe.load(folder / "recipe.toml").resolved, read_origin(Run(folder))
     found = {name: getattr(began, name) for name in ELSEWHERE}
-    found |= {"batch_size": began.batch_size} if not wanted.batch_size else {}
-    return replace(wanted, **found) == began
+    found |= {"batch_size": began.batch_size} if not recipe.batch_size else {}
+    return (origin.source, origin.columns) == (wanted.source, wanted.columns) and replace(recipe, **found) == began
 
 
-def tell_known(holding: Holding, tell: Tell) -> None:
+def tell_known(holdings: Sequence[Holding], tell: Tell) -> None:
     """Say that the same command began this training before."""
-    then = "" if holding.finished >= holding.epochs else " It goes on."
-    tell(Note(f"{holding.place.url} holds this training: {holding}.{then} (Another --seed begins a new one.)"))
+    furthest = max(holdings, key=lambda one: max(one.epochs, one.finished))
+    then = "" if furthest.finished >= furthest.epochs else " It goes on."
+    tell(Note(f"{furthest.place.url} holds this training: {furthest}.{then} (Another --seed begins a new one.)"))

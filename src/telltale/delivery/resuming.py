@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -59,7 +60,7 @@ def note_origin(run: Run, source: str | Path, columns: Columns, recipe: Recipe) 
 def describe_origin(source: str | Path, columns: Columns) -> Origin:
     """The place of the pictures as it is said from any folder of this machine."""
     elsewhere = is_url(str(source)) or is_hub(str(source))
-    return Origin(str(source) if elsewhere else str(local_path(source).absolute()), columns, str(Path.cwd()))
+    return Origin(str(source) if elsewhere else os.path.abspath(local_path(source)), columns, str(Path.cwd()))
 
 
 def read_origin(run: Run) -> Origin:

@@ -6,6 +6,7 @@ The converted network is compared with torch on random pictures; where they diff
 possible, only the weights are kept and the network runs on torch.
 """
 
+import contextlib
 import copy
 import json
 import os
@@ -120,6 +121,7 @@ def _convert(wrapped: "torch.nn.Module", pictures: Any, expected: Any, folder: P
     try:
         import openvino
 
+        _silence_telemetry()
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             example = torch.from_numpy(pictures)
@@ -135,6 +137,19 @@ def _convert(wrapped: "torch.nn.Module", pictures: Any, expected: Any, folder: P
     for name in ("network.xml", "network.bin"):
         (folder / name).unlink(missing_ok=True)
     return False
+
+
+def _silence_telemetry() -> None:
+    """Nothing about this machine is sent anywhere.
+
+    The converter reports each call to Google Analytics, from a process that it forks beside running threads: that one
+    can wait for a lock for ever, and this one then waits for it at its end (openvino-telemetry 2025.2). Without that
+    package the converter uses a stub of its own; so it does here.
+    """
+    with contextlib.suppress(ImportError):
+        from openvino.tools.ovc import convert_impl, telemetry_stub, telemetry_utils, utils
+
+        convert_impl.tm = telemetry_utils.tm = utils.tm = telemetry_stub
 
 
 def _triple(values: tuple[float, ...]) -> tuple[float, float, float]:

@@ -121,10 +121,10 @@ def restore(holding: Holding, folder: Path, tell: Tell) -> Run:
             _restore_live(holding, f"{scope}{name}", folder)
     if holding.results and holding.finished >= holding.epochs and not run.bundle.is_dir():
         _restore_result(holding, folder, tell)
-    if not (folder / "recipe.toml").is_file():
+    if not (folder / "recipe.toml").is_file() or not (folder / "index.arrow").is_file():
         raise BundleError(
             f"{holding.place.url} holds nothing whole of {holding}.",
-            expected="A checkpoint, or what the training began with, that matches its manifest.",
+            expected="What the training began with, which says what its pictures and parts are, as its manifest says it.",
             do="Try another mirror, or start a new training.",
         )
     return run
@@ -177,6 +177,7 @@ def _restore_result(holding: Holding, folder: Path, tell: Tell) -> None:
             (temporary / MANIFEST).unlink()
             bundle = temporary / "model.telltale"
             if bundle.is_dir():  # last, for it says that the run is finished
+                shutil.rmtree(folder / ".model.telltale.tmp", ignore_errors=True)
                 bundle.replace(folder / ".model.telltale.tmp")
             shutil.copytree(temporary, folder, dirs_exist_ok=True)
             move(folder / ".model.telltale.tmp", folder / "model.telltale")
@@ -264,9 +265,18 @@ def _fetch_file(holding: Holding, name: str, target: Path, wanted: tuple[int, st
 
 
 def persist(work: Callable[[], T], place: Place) -> T:
-    """What `work` gives, tried for about half a minute; `PlaceError` where the place does not answer for so long."""
+    """What `work` gives, tried for about half a minute; `PlaceError` where the place does not answer for so long.
+
+    `BundleError` where somebody has removed a file since it was listed.
+    """
     try:
         return patiently(work, tries=TRIES, pause=PAUSE)
+    except FileNotFoundError as error:
+        raise BundleError(
+            f"A file of a checkpoint in {place.url} has vanished ({error.filename or error}).",
+            expected="A mirror that nobody else changes meanwhile.",
+            do="Run the same command again.",
+        ) from error
     except Away as error:
         raise PlaceError(
             f"{place.url} does not answer ({error}).",

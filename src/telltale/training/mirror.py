@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from telltale.errors import BundleError
+from telltale.errors import BundleError, PlaceError
 from telltale.files import MANIFEST, format_manifest, make_folder, sha256_file, verify_manifest
 from telltale.storage.place import Place, Stored
 from telltale.storage.transfer import is_same, upload
@@ -63,19 +63,13 @@ class Mirror:
         self._names: dict[str, Stored] | None = None
         self._sent = dict[str, bytes]()
         self._whole = dict[str, set[Mark]]()
-        self._bad = set[Mark]()
+        self._bad, self._replaced = set[Mark](), set[Mark]()
         self._begun = {scope: find_whole(run.folder / scope / "weights", run.id, _ignore) for scope in self._here()}
         shutil.rmtree(self._links, ignore_errors=True)
 
     def missing(self) -> list[str]:
         """Checkpoints that are here and not known to be whole there, oldest first."""
-        there = self._whole
-        return [
-            mark.name
-            for scope, marks in self._here().items()
-            for mark in reversed(marks)
-            if mark not in there.get(scope, set()) and mark not in self._bad
-        ]
+        return [mark.name for scope, marks in self._here().items() for mark in self._wanted(scope, marks)]
 
     def newest(self) -> str:
         """The newest checkpoint that is whole there; empty where there is none yet."""
@@ -88,28 +82,36 @@ class Mirror:
         self._send_start()
         for scope, marks in self._here().items():
             whole = self._whole.setdefault(scope, set())
-            for mark in reversed(marks):
-                if mark in whole or mark in self._bad or (mark.step and mark != marks[0]):
-                    continue
+            for mark in self._wanted(scope, marks):
                 if self._send_checkpoint(scope, mark):
                     whole.add(mark)
             self._point(scope)
             for name in LIVE:
                 self._write_small(f"{scope}{name}", self.run.folder / scope / name)
-            self._prune(scope)
+            self._prune(scope, keep=self.keep)
 
     def send_result(self) -> None:
-        """Send the finished run folder and then point to it; what it replaces is removed after that."""
-        self._look()
+        """Send the finished run folder and then point to it; what it replaces is removed after that.
+
+        Before that the place is looked at anew: what somebody has removed there meanwhile is sent again.
+        """
+        self._names, self._whole = None, {}
+        self.send()
         parcel = _describe_result(self.run)
         if parcel is None:
             return
         self._send(parcel)
         pointer = json.dumps({"kind": "pointer", "format_version": 1, "result": parcel.name}, indent=2)
         self._write(RESULT, pointer.encode())
-        for name in {name.split("/")[1] for name in self._names or () if name.startswith(f"{self.root}/result-")}:
+        names = list(self._names or {})
+        for name in {name.split("/")[1] for name in names if name.startswith(f"{self.root}/result-")}:
             if self.keep and name != parcel.name:
                 self._remove(name)
+
+    def _wanted(self, scope: str, marks: list[Mark]) -> list[Mark]:
+        """Which of these are still to be sent, oldest first; within an epoch only the newest of all counts."""
+        known = self._whole.get(scope, set()) | self._bad | self._replaced
+        return [mark for mark in reversed(marks) if mark not in known and (not mark.step or mark == marks[0])]
 
     def _look(self) -> None:
         """See, once, what earlier processes have sent; their best checkpoints stay until better ones are there."""
@@ -132,7 +134,7 @@ class Mirror:
         """What a training on an empty machine needs besides a checkpoint; once for a run, for it does not change."""
         folder = self.run.folder
         files = {name: folder / name for name in START if (folder / name).is_file()}
-        begun = re.compile(rf"{self.root}/start\.[0-9a-f]+/{MANIFEST}")
+        begun = re.compile(rf"{re.escape(self.root)}/start\.[0-9a-f]+/{MANIFEST}")
         if not {"recipe.toml", "index.arrow"} <= files.keys() or any(
             begun.fullmatch(name) for name in self._names or ()
         ):
@@ -149,7 +151,14 @@ class Mirror:
             except BundleError:  # the training says so when it goes on
                 self._bad.add(mark)
                 return False
-            self._send(Parcel(f"{scope}weights/{mark.name}", files, (folder / MANIFEST).read_bytes()))
+            parcel = Parcel(f"{scope}weights/{mark.name}", files, (folder / MANIFEST).read_bytes())
+            try:
+                self._send(parcel)
+            except PlaceError:
+                # Where there is no room, checkpoints that newer ones have replaced make some.
+                if not self._prune(scope, keep=1):
+                    raise
+                self._send(parcel)
         return True
 
     @contextlib.contextmanager
@@ -174,7 +183,7 @@ class Mirror:
             if all(found and is_same(found, parcel.files[name]) for name, found in listed.items()):
                 return
             # It is damaged there: it must not count while it is written again.
-            self.place.delete(f"{self.root}/{manifest}")
+            self._delete(f"{self.root}/{manifest}")
         for name, path in sorted(parcel.files.items()):
             found = listed[name]
             if found is None or not is_same(found, path):
@@ -186,13 +195,20 @@ class Mirror:
 
     def _read(self, name: str) -> bytes:
         found = self._stored(name)
-        return self.place.read(f"{self.root}/{name}", 0, found.size) if found else b""
+        with contextlib.suppress(FileNotFoundError):  # somebody else has removed it
+            return self.place.read(f"{self.root}/{name}", 0, found.size) if found else b""
+        return b""
 
     def _write(self, name: str, source: Path | bytes) -> None:
         """One file, checked after it has arrived."""
         stored = upload(self.place, f"{self.root}/{name}", source)
         if self._names is not None:
             self._names[f"{self.root}/{name}"] = stored
+
+    def _delete(self, name: str) -> None:
+        self.place.delete(name)
+        if self._names is not None:
+            self._names.pop(name, None)
 
     def _write_small(self, name: str, path: Path) -> None:
         """A small file that changes, where it has changed."""
@@ -212,19 +228,21 @@ class Mirror:
                     self._write(f"{scope}weights/{pointer}.json", content)
                     self._sent[f"{scope}{pointer}"] = content
 
-    def _prune(self, scope: str) -> None:
-        """Remove checkpoints of this run that newer ones, checked by this process, have replaced."""
+    def _prune(self, scope: str, *, keep: int) -> bool:
+        """Remove checkpoints of this run that newer ones, checked by this process, have replaced: were there any?"""
         new = sort_marks(mark for mark in self._whole[scope] if mark != self._begun.get(scope))
-        if not self.keep or not new:
-            return
-        best = self._best(scope)
-        needed = {*new[: self.keep], self._begun.get(scope), best}
-        start = f"{self.root}/{scope}weights/"
+        if not keep or not new:
+            return False
+        needed = {*new[:keep], self._begun.get(scope), self._best(scope)}
+        start, removed = f"{self.root}/{scope}weights/", False
         there = {name.removeprefix(start).split("/")[0] for name in self._names or () if name.startswith(start)}
         for mark in sorted(found for found in map(Mark.parse, there) if found and found.run == self.run.id):
             if mark not in needed and mark.place <= new[0].place:
                 self._remove(f"{scope}weights/{mark.name}")
                 self._whole[scope].discard(mark)
+                self._replaced.add(mark)
+                removed = True
+        return removed
 
     def _best(self, scope: str) -> Mark | None:
         with contextlib.suppress(ValueError, KeyError, TypeError):  # damaged there; it is written with the next best
@@ -235,9 +253,7 @@ class Mirror:
         """Remove a parcel, its manifest first: what is left after a kill does not count."""
         names = [name for name in self._names or () if name.startswith(f"{self.root}/{parcel}/")]
         for name in sorted(names, key=lambda one: not one.endswith(f"/{MANIFEST}")):
-            self.place.delete(name)
-            if self._names is not None:
-                del self._names[name]
+            self._delete(name)
 
 
 def _ignore(text: str) -> None:
@@ -271,5 +287,6 @@ def _describe_result(run: Run) -> Parcel | None:
         for name, path in files.items()
         if not any(part.startswith(".") or part in _LEFT_HERE for part in name.split("/"))
     }
-    epochs = max((int(row["epoch"]) for row in run.history), default=0)
+    folds = [Run(path.parent) for path in run.folder.glob("fold-*/results.csv")]
+    epochs = max((int(row["epoch"]) for one in (run, *folds) for row in one.history), default=0)
     return _pack(f"result-{epochs:04d}.", kept)

@@ -95,7 +95,7 @@ class Mirrors(Listener):
         With `result` that includes the finished run folder.
         """
         for worker in self._workers:
-            worker.wake(result=result)
+            worker.wake(result=result, soon=True)
         try:
             self._wait(wait)
         except KeyboardInterrupt:
@@ -106,7 +106,7 @@ class Mirrors(Listener):
     def _wait(self, seconds: float) -> None:
         """Wait until all are settled, at most so long; say so now and then."""
         start, said = time.monotonic(), _PATIENCE
-        while behind := [one for one in self._workers if not one.settled]:
+        while behind := [one for one in self._workers if not one.settled and not one.hopeless]:
             passed = time.monotonic() - start
             if passed >= seconds:
                 return
@@ -146,8 +146,9 @@ class _Worker:
         """How it stood after the last attempt, but for what is missing."""
         self._change = threading.Condition()
         self._asked = self._done = 0
-        self._with_result = self._gone = self._warned = False
-        self._wanted_rest = 0.0
+        self._with_result = self._gone = self._warned = self._soon = False
+        self._refused = -1
+        self._wanted_rest, self._final = 0.0, False
         threading.Thread(target=self._work, name=f"mirror {self.url}", daemon=True).start()
 
     @property
@@ -155,11 +156,17 @@ class _Worker:
         """Is everything there that was here when it was last woken?"""
         return self._done == self._asked
 
-    def wake(self, *, result: bool = False) -> None:
-        """There is something to send; with `result` the finished run folder, too."""
+    @property
+    def hopeless(self) -> bool:
+        """Was it refused since it was last woken, by a no that will stay one?"""
+        return self._refused == self._asked
+
+    def wake(self, *, result: bool = False, soon: bool = False) -> None:
+        """There is something to send; with `result` the finished run folder, too; `soon`: somebody waits for it."""
         with self._change:
             self._asked += 1
             self._with_result |= result
+            self._soon |= soon
             self._change.notify_all()
 
     def wait(self, seconds: float) -> None:
@@ -182,22 +189,32 @@ class _Worker:
                 self._change.wait_for(lambda: self._gone or not self.settled)
                 if self._gone:
                     return
-                asked = self._asked
+                asked, self._soon = self._asked, False
             failures = 0 if self._try() else failures + 1
             self._warn(failures)
-            self.changed()
+            with contextlib.suppress(Exception):  # what is said of it must not end it
+                self.changed()
             with self._change:
                 if not failures:
                     self._done = asked
+                elif self._final:
+                    self._refused = asked
                 self._change.notify_all()
                 if failures:
                     # News do not shorten it: each would be another attempt at a server that asked to be left alone.
-                    rest = max(self._wanted_rest, min(self.pace.most, self.pace.first * 2 ** (failures - 1)))
-                    self._change.wait_for(lambda: self._gone, rest)
+                    self._rest(failures)
+
+    def _rest(self, failures: int) -> None:
+        """Wait before the next attempt; `wake` with `soon` ends the wait, unless the server asked for it."""
+        rest = min(self.pace.most, self.pace.first * 2 ** min(failures - 1, 30))
+        if self._wanted_rest > rest:
+            self._change.wait_for(lambda: self._gone, self._wanted_rest)
+        else:
+            self._change.wait_for(lambda: self._gone or self._soon, rest)
 
     def _try(self) -> bool:
         """Send what there is: did all of it arrive?"""
-        error, result, self._wanted_rest = "", False, 0.0
+        error, result, self._wanted_rest, self._final = "", False, 0.0, False
         try:
             self.mirror.send()
             if self._with_result:
@@ -206,7 +223,7 @@ class _Worker:
         except Away as caught:
             error, self._wanted_rest = _words(caught), caught.wait
         except (PlaceError, OSError) as caught:
-            error = _words(caught)
+            error, self._final = _words(caught), isinstance(caught, PlaceError)
         except Exception as caught:  # a fault of ours must not go unseen, and not end the training
             error = f"{type(caught).__name__}: {_words(caught)}"
         self.standing = Standing(self.url, self.mirror.newest(), result=result, error=error)
@@ -215,8 +232,9 @@ class _Worker:
     def _warn(self, failures: int) -> None:
         """Say once that the mirror is not reached, and once that it is back."""
         if failures == _WORTH_A_WORD and not self._warned:
-            what = "The training goes on; what is missing is sent when it answers again."
-            self.note(Note(f"The mirror {self.url} is not reached: {self.standing.error} {what}", warning=True))
+            how = "refuses" if self._final else "is not reached"
+            what = "What is missing is sent when it takes it again."
+            self.note(Note(f"The mirror {self.url} {how}: {self.standing.error} {what}", warning=True))
             self._warned = True
         if self._warned and not failures:
             self.note(Note(f"The mirror {self.url} is back, and has everything up to here."))

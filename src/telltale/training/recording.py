@@ -96,6 +96,7 @@ def recorded(run: Run, recipe: Recipe, places: Sequence[Place], tell: Tell) -> I
         raise
     except BaseException:
         trackers.finish(Outcome("failed"))
+        mirrors.settle(GRACE)
         raise
     finally:
         trackers.close(patience)
