@@ -56,6 +56,12 @@ def test_a_named_file_that_is_not_there_is_a_problem(monkeypatch):
     assert "names absent.json, which is not there" in check.text
 
 
+def test_a_named_login_of_drive_that_is_not_there_is_a_problem(monkeypatch):
+    monkeypatch.setenv("TELLTALE_DRIVE_CREDENTIALS", "absent.json")
+    check = look()["Drive credentials"]
+    assert (check.state, check.text) == ("problem", "TELLTALE_DRIVE_CREDENTIALS names absent.json, which is not there")
+
+
 def test_weights_are_named(monkeypatch, weights, tmp_path):
     monkeypatch.setenv("TELLTALE_WEIGHTS", str(weights))
     assert "test_efficientnet in" in look()["weights"].text

@@ -17,6 +17,7 @@ from telltale.delivery.restoring import bring_back
 from telltale.delivery.resume_proof import compare_runs
 from telltale.errors import BundleError, Interrupted, PlaceError, RecipeError
 from telltale.evaluation.evaluation import Evaluation
+from telltale.files import write_manifest
 from telltale.progress import Advance, Note, silent
 from telltale.training.fitting import fit
 from telltale.training.recipe import Recipe
@@ -209,6 +210,14 @@ def test_a_stop_waits_for_the_mirror(pictures, tmp_path, mirrored):
     assert list(tmp_path.glob("mirror/*/weights/epoch-0001-step-*/manifest.json"))
 
 
+def test_a_mirror_within_what_it_mirrors_is_refused(pictures, tmp_path):
+    with pytest.raises(PlaceError, match=r"The mirror .*pictures/m lies in the data, "):
+        train(pictures, replace(PLAIN, mirrors=(str(pictures / "m"),)))
+    run = train(pictures, replace(PLAIN, epochs=1)).run
+    with pytest.raises(PlaceError, match=r"The mirror .*/m lies in the run folder, "):
+        resume(run.folder, recipe=replace(run.recipe, mirrors=(str(run.folder / "m"),)))
+
+
 @pytest.mark.parametrize("where", ["file/x", "file"])
 def test_a_mirror_that_cannot_be_is_said_before_anything_is_trained(pictures, tmp_path, where):
     (tmp_path / "file").write_text("x")
@@ -219,7 +228,7 @@ def test_a_mirror_that_cannot_be_is_said_before_anything_is_trained(pictures, tm
 
 def test_one_mirror_twice_is_refused(pictures):
     with pytest.raises(PlaceError, match=r"The mirror m was given twice"):
-        train(pictures, replace(PLAIN, mirrors=("m", "m")))
+        train(pictures, replace(PLAIN, mirrors=("./m", "m")))
 
 
 def test_what_holds_no_run_is_refused(tmp_path):
@@ -283,3 +292,68 @@ def test_a_mirror_that_was_named_from_another_folder_is_found(pictures, tmp_path
     assert not resume(run.folder).lacking
     assert list(tmp_path.glob("mirror/*/result-0001.*"))
     assert not (tmp_path / "elsewhere" / "mirror").exists()
+
+
+def test_what_one_mirror_cannot_give_another_does(pictures, tmp_path):
+    recipe = replace(PLAIN, mirrors=(str(tmp_path / "mirror"), str(tmp_path / "other")))
+    straight = train(pictures, PLAIN, output="straight")
+    begin(pictures, recipe, tmp_path, steps=2 * STEPS + 2)
+    for state in tmp_path.glob("mirror/*/weights/*/state.safetensors"):
+        state.write_bytes(b"x")
+    shutil.rmtree("runs")
+    told = []
+    done = train(pictures, recipe, tell=told.append)
+    assert any(text.startswith("Fetched epoch-000") and "other" in text for text in notes(told))
+    assert compare_runs(straight.run.folder, done.run.folder)[1] == ""
+    assert not done.lacking, "and what was damaged is mended"
+
+
+def test_a_finished_cross_validation_comes_back_and_is_not_scored_again(pictures, tmp_path, mirrored):
+    recipe = replace(mirrored, folds=2, epochs=1)
+    first = train(pictures, recipe)
+    shutil.rmtree("runs")
+    told = []
+    again = train(pictures, recipe, tell=told.append)
+    assert any("is finished, and nothing is left to do" in text for text in notes(told))
+    assert again.test.to_dict() == first.test.to_dict()
+
+
+def test_the_first_command_knows_a_training_that_was_extended(pictures, tmp_path, mirrored):
+    first = train(pictures, mirrored)
+    resume(first.run.folder, recipe=replace(first.run.recipe, epochs=4))
+    shutil.rmtree("runs")
+    told = []
+    again = train(pictures, mirrored, tell=told.append)
+    assert any("is finished, and nothing is left to do" in text for text in notes(told))
+    assert len(again.run.history) == 4
+
+
+def test_a_run_of_another_version_in_the_same_place_does_no_harm(pictures, tmp_path, mirrored):
+    train(pictures, mirrored)
+    shutil.rmtree("runs")
+    (settings,) = tmp_path.glob("mirror/*/start.*/recipe.toml")
+    settings.write_text('new_setting = "x"\n')
+    write_manifest(settings.parent)
+    told = []
+    train(pictures, mirrored, tell=told.append)
+    assert not any("holds this training" in text for text in notes(told))
+    assert len(list(tmp_path.glob("mirror/*"))) == 2
+
+
+def test_stopped_while_it_looks_at_pictures_nothing_is_sent(pictures, tmp_path, mirrored):
+    def stop(message):
+        if isinstance(message, Note) and message.text.startswith("40 pictures"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(pictures, mirrored, tell=stop)
+    assert list(tmp_path.glob("mirror/*")) == []
+
+
+def test_without_what_it_began_with_a_training_does_not_go_on(pictures, tmp_path, mirrored):
+    """Its parts would be drawn anew, and what was learned from could become the test."""
+    begin(pictures, mirrored, tmp_path)
+    next(tmp_path.glob("mirror/*/start.*/splits.arrow")).write_bytes(b"x")
+    shutil.rmtree("runs")
+    with pytest.raises(BundleError, match="holds nothing whole of pictures-"):
+        resume(tmp_path / "mirror")

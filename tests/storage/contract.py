@@ -54,6 +54,13 @@ def lists_what_is_below_a_folder(place, tmp_path):
     assert place.list("nowhere") == {}
 
 
+def names_the_folders_right_below_it(place, tmp_path):
+    assert place.folders() == ()
+    for name in NAMES:
+        place.write(name, b"x")
+    assert place.folders() == ("b-2", "b-2x")
+
+
 def says_that_a_file_is_missing(place, tmp_path):
     place.write("folder/x", b"x")
     for name in ("y", "folder/y", "folder", "nowhere/y"):

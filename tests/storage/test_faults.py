@@ -147,4 +147,6 @@ def test_credentials_that_are_withdrawn_meanwhile_are_said_and_the_training_goes
     assert mirrors.settle(30), "whoever logs in anew while it trains loses nothing"
     mirrors.close()
     notes = [one.text for one in told if isinstance(one, Note)]
-    assert [text.startswith(f"The mirror {s3.url} is") for text in notes] == [True, True]
+    assert len(notes) == 2
+    assert notes[0].startswith(f"The mirror {s3.url} refuses: ")
+    assert notes[1] == f"The mirror {s3.url} is back, and has everything up to here."

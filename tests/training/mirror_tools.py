@@ -40,6 +40,6 @@ class Odd:
         def ask(name="", *rest):
             self.done.append((verb, name))
             answer = self.before(verb, name)
-            return real(name, *rest) if answer is None else answer
+            return real(*([name] if name else []), *rest) if answer is None else answer
 
         return ask

@@ -138,6 +138,61 @@ def test_what_is_damaged_there_is_sent_again(run, place):
     assert done == ["delete", "write", "write"], "the manifest goes first and comes last"
 
 
+def test_a_failure_while_damage_is_mended_is_mended_later(run, place):
+    store = begin(run)
+    mark = save(store, 1)
+    Mirror(place, run, keep=2).send()
+    (place.path / f"pets-{RUN}" / "weights" / mark.name / STATE).write_bytes(b"short")
+    failed = []
+
+    def fail(verb, name):
+        if verb == "write" and name.endswith(STATE) and not failed:
+            failed.append(name)
+            raise Away("reset")
+
+    mirror = Mirror(Odd(place, fail), run, keep=2)
+    with pytest.raises(Away):
+        mirror.send()
+    mirror.send()
+    assert there(place) == [(1, 0)]
+
+
+def test_where_there_is_no_room_replaced_ones_make_some(run, place):
+    store = begin(run)
+    store.keep = 0
+
+    def full(verb, name):
+        if verb == "write" and name.endswith(STATE) and len(list(place.path.rglob(STATE))) >= 3:
+            raise PlaceError("There is no room left.", expected="Room.", do="Free some.")
+
+    mirror = Mirror(Odd(place, full), run, keep=5)
+    for epoch in range(1, 6):
+        save(store, epoch, best=epoch == 1)
+        mirror.send()
+    assert there(place) == [(5, 0), (4, 0), (1, 0)]
+
+
+def test_what_somebody_removed_there_is_sent_again_at_the_end(run, place):
+    store, mirror = begin(run), Mirror(place, run, keep=2)
+    save(store, 1)
+    mirror.send()
+    shutil.rmtree(place.path / f"pets-{RUN}")
+    mirror.send_result()
+    assert there(place) == [(1, 0)]
+    assert list(place.path.glob("*/start.*/index.arrow"))
+
+
+def test_steps_that_an_epoch_has_replaced_are_not_missed(run, place):
+    store = begin(run)
+    save(store, 1, 20)
+    again = begin(run)
+    again.newest(print)
+    save(again, 2)
+    mirror = Mirror(place, run, keep=2)
+    mirror.send()
+    assert (mirror.missing(), there(place)) == ([], [(2, 0)])
+
+
 def test_a_checkpoint_may_go_here_while_it_is_sent(run, place):
     store = Store(run.weights, run.id, keep=1)
     first = save(store, 1)
@@ -290,6 +345,21 @@ class TestRestore:
         with pytest.raises(BundleError, match="holds nothing whole of pets-00c0ffee"):
             restore(holding, tmp_path / "empty", silent)
 
+    def test_other_files_in_the_place_are_not_looked_at(self, sent, place):
+        (place.path / "photos" / "deep").mkdir(parents=True)
+        (place.path / "photos" / "deep" / "1.jpg").write_bytes(b"x")
+        odd = Odd(place, lambda verb, name: None)
+        assert len(list_holdings(odd)) == 1
+        assert [name for verb, name in odd.done if verb == "list"] == [f"pets-{RUN}"]
+
+    def test_what_has_vanished_meanwhile_is_passed_over(self, sent, place, tmp_path):
+        (holding,) = list_holdings(place)
+        (place.path / f"pets-{RUN}" / "weights" / sent.marks()[0].name / STATE).unlink()
+        told = []
+        back = restore(holding, tmp_path / "empty", told.append)
+        assert Store(back.weights, RUN).newest(print).epoch == 2
+        assert any("has vanished" in one.text for one in told if isinstance(one, Note))
+
     def test_half_a_checkpoint_does_not_count(self, sent, place, tmp_path):
         (place.path / f"pets-{RUN}" / "weights" / sent.marks()[0].name / MANIFEST).unlink()
         (holding,) = list_holdings(place)
@@ -312,6 +382,9 @@ class TestRestore:
 
         class Hostile:
             url = "s3://bucket/x"
+
+            def folders(self):
+                return [f"pets-{RUN}"]
 
             def list(self, folder=""):
                 return {f"pets-{RUN}/{name}": Stored(1), f"pets-{RUN}/start.00000000/{MANIFEST}": Stored(1)}

@@ -64,7 +64,7 @@ def train(
         Option(
             metavar="PLACE",
             help="A second place for every checkpoint and the result: folder, gs://, s3://, gdrive:// or another URL; "
-            "may be repeated.",
+            "may be repeated; none: leave out those of the run that goes on.",
         ),
     ] = None,
     tracker: Annotated[
@@ -134,7 +134,7 @@ def train(
         "model": model, "fit": fit, "weights": weights, "start_from": from_, "epochs": epochs, "time": time,
         "batch_size": batch_size, "img_size": img_size, "lr": lr, "patience": patience, "freeze": freeze,
         "seed": seed, "val_split": val_split, "test_split": test_split, "folds": folds, "fix_leaks": fix_leaks,
-        "labels_fix": labels_fix, "mirrors": tuple(mirror) if mirror else None,
+        "labels_fix": labels_fix, "mirrors": tuple(one for one in mirror if one != "none") if mirror else None,
         "trackers": tuple(tracker) if tracker else None,
     }  # fmt: skip
     others = {

@@ -167,6 +167,10 @@ def _credentials() -> Iterator[Check]:
         mounted = os.path.ismount("/content/drive")
         do = "" if mounted else "from google.colab import drive; drive.mount('/content/drive')"
         yield Check("Colab's Drive", "ok" if mounted else "note", "mounted" if mounted else "not mounted", do)
+    drive = os.environ.get("TELLTALE_DRIVE_CREDENTIALS", "")
+    if drive and not Path(drive).is_file():
+        what = f"TELLTALE_DRIVE_CREDENTIALS names {drive}, which is not there"
+        yield Check("Drive credentials", "problem", what, "Correct the path, or unset it.")
     wandb = "WANDB_API_KEY" in os.environ or (home / ".netrc").is_file() or "WANDB_MODE" in os.environ
     yield _found("W&B login", wandb, "wandb login; without it runs are written offline")
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")
@@ -181,7 +185,7 @@ def _mirror(url: str) -> Check:
     try:
         seconds = check_round_trip(open_place(url))
     except UserError as error:
-        return Check(f"mirror {url}", "problem", f"{error.given} {error.expected}", error.do)
+        return Check(f"mirror {url}", "problem", f"{error.given} Expected: {error.expected}", error.do)
     return Check(f"mirror {url}", "ok", f"written, read back and deleted a small file in {seconds:.2f} s")
 
 

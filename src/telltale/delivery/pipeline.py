@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from telltale.data.decoding import decode
+from telltale.data.download import is_url
 from telltale.data.index import Index, identical_pictures
 from telltale.data.source import Columns, open_source
 from telltale.data.splits import Splits
@@ -47,7 +48,7 @@ from telltale.progress import Note, Tell, silent
 from telltale.storage.place import Place
 from telltale.training.fitting import PREVIEW, check_recipe, versions
 from telltale.training.recipe import Recipe
-from telltale.training.recording import Recording, open_mirrors, recorded
+from telltale.training.recording import Recording, check_apart, open_mirrors, recorded
 from telltale.training.run import Run, create_run
 from telltale.training.trackers import check_trackers
 from telltale.training.trackers.tracker import Outcome
@@ -74,6 +75,8 @@ def train(
     device = choose_device(device)
     check_trackers(recipe.trackers, tell)
     places = open_mirrors(recipe.mirrors, tell)
+    if not is_url(str(source)):
+        check_apart(places, Path(source), "the data")
     for holdings in find_same(places, source, columns, recipe):
         tell_known(holdings, tell)
         try:
@@ -87,6 +90,7 @@ def train(
         opened = open_source(source, columns, tell=tell)
         check_recipe(recipe, len(opened.classes))
         with _new_run(opened.name, output) as run, _resumable(run):
+            check_apart(places, run.folder, "the run folder")
             note_origin(run, source, columns, recipe)
             with recorded(run, recipe, places, tell) as recording:
                 index, extractor = scan_with(opened, recipe, pending, device=device, tell=tell)
@@ -122,6 +126,7 @@ def resume(
 
 def _go_on(run: Run, source: str | Path, recipe: Recipe, places: Sequence[Place], tools: Tools) -> Training:
     """From a run folder to the end of `train`; where it is finished already, only the mirrors are still to be told."""
+    check_apart(places, run.folder, "the run folder")
     origin = read_origin(run)
     check_length(run, recipe)
     recipe = resolve_paths(recipe, origin.folder)

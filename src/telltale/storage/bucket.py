@@ -81,6 +81,18 @@ class BucketPlace:
         named = {name[begin:]: facts for name, facts in sorted(found.items()) if facts.get("type") != "directory"}
         return {name: _read_facts(facts) for name, facts in named.items() if not _is_hidden(name)}
 
+    def folders(self) -> tuple[str, ...]:
+        """Names of the folders right below it, asked for as such: what they hold is not listed."""
+        path = self._path("")
+        options = {"refresh": True} if self._service == "s3" else {}
+        with self._explained():
+            try:
+                found = self._ask("ls", path, detail=True, seconds=self._allow(0), **options)
+            except (FileNotFoundError, NotADirectoryError):
+                return ()
+        names = (one["name"].rstrip("/").rpartition("/")[2] for one in found if one.get("type") == "directory")
+        return tuple(sorted(name for name in names if name and not name.startswith(".")))
+
     def stat(self, name: str) -> Stored:
         """Size and, where the service knows one, MD5."""
         options = {"refresh": True} if self._service == "s3" else {}

@@ -56,6 +56,11 @@ class DrivePlace:
         self._folders.forget()
         return self._repeat(lambda: self._list(folder))
 
+    def folders(self) -> tuple[str, ...]:
+        """Names of the folders right below it."""
+        self._folders.forget()
+        return self._repeat(self._name_folders)
+
     def stat(self, name: str) -> Stored:
         """Size and hashes of a file."""
         return _describe(self._require(name))
@@ -110,6 +115,12 @@ class DrivePlace:
             return work()
         except Vanished as error:
             raise Away(f"{self.url} changes while it is looked at") from error
+
+    def _name_folders(self) -> tuple[str, ...]:
+        id_ = self._folders.find("")
+        query = f"{quote(id_)} in parents and mimeType = '{FOLDER}' and trashed = false"
+        names = {found["name"] for found in self._calls.search(query)} if id_ else set[str]()
+        return tuple(sorted(name for name in names if "/" not in name and not name.startswith(".")))
 
     def _list(self, folder: str) -> dict[str, Stored]:
         id_ = self._folders.find(folder)

@@ -71,6 +71,12 @@ class FolderPlace:
         with self._explained():
             return {path.relative_to(self.path).as_posix(): Stored(size) for path, size in _walk(self.path / folder)}
 
+    def folders(self) -> tuple[str, ...]:
+        """Names of the folders right below it."""
+        self._look()
+        with self._explained(), os.scandir(self.path) as found:
+            return tuple(sorted(one.name for one in found if one.is_dir() and not one.name.startswith(".")))
+
     def stat(self, name: str) -> Stored:
         """The size of a file: a folder knows no hash."""
         self._look()

@@ -41,7 +41,8 @@ class Place(Protocol):
     """A folder somewhere. Names are relative, with `/` between parts of letters, digits, `.`, `_` and `-`.
 
     * Every method raises `Away` where the same call may work later: no connection, no answer in time, an answer such
-      as 429 or 503, a mount that is gone. No method waits much longer than its own deadline.
+      as 429 or 503, a mount that is gone. Over a line, no method waits much longer than its own deadline; a
+      folder on a mount that hangs can hang, too.
     * It raises `PlaceError`, with what to do, where the same call will not work later: no or refused credentials, no
       permission, no such bucket, no room left.
     * `read` and `stat` raise `FileNotFoundError` for a name that is not there; `delete` does not.
@@ -56,6 +57,9 @@ class Place(Protocol):
 
     def list(self, folder: str = "") -> dict[str, Stored]:
         """Every file below `folder` at any depth, by name; empty where the folder is not there."""
+
+    def folders(self) -> tuple[str, ...]:
+        """Names of the folders right below the place, sorted; one question, however much they hold."""
 
     def stat(self, name: str) -> Stored:
         """What the place says of one file, asked anew."""

@@ -70,21 +70,27 @@ class Holding:
 
 
 def list_holdings(place: Place) -> list[Holding]:
-    """What `place` holds of each run; of one where the place is itself the folder of a run."""
-    found = dict[str, Holding]()
-    for name, stored in persist(lambda: place.list(), place).items():
-        first, _, rest = name.partition("/")
-        root = _ROOT.fullmatch(first)
-        own = _ROOT.fullmatch(place.url.rstrip("/").rpartition("/")[2])
-        if root and rest and not is_outside(rest):
-            holding = found.setdefault(first, Holding(place, first, root["name"], root["id"]))
+    """What `place` holds of each run; of one where the place is itself the folder of a run.
+
+    Only folders that are called like runs are looked into: there may be millions of other files.
+    """
+    own = _ROOT.fullmatch(place.url.rstrip("/").rpartition("/")[2])
+    holdings = [_look(place, "", own)] if own else []
+    holdings += [
+        _look(place, root[0], root) for root in map(_ROOT.fullmatch, persist(lambda: place.folders(), place)) if root
+    ]
+    return [one for one in holdings if one.marks or one.starts or one.results]
+
+
+def _look(place: Place, root: str, named: re.Match[str]) -> Holding:
+    holding = Holding(place, root, named["name"], named["id"])
+    for name, stored in persist(lambda: place.list(root), place).items():
+        rest = name.removeprefix(f"{root}/") if root else name
+        if not is_outside(rest):
             _note(holding, rest, stored)
-        elif own and not is_outside(name):
-            _note(found.setdefault("", Holding(place, "", own["name"], own["id"])), name, stored)
-    for holding in found.values():
-        holding.marks = {scope: sort_marks(marks) for scope, marks in holding.marks.items()}
-        holding.results.sort(reverse=True)
-    return [one for one in found.values() if one.marks or one.starts or one.results]
+    holding.marks = {scope: sort_marks(marks) for scope, marks in holding.marks.items()}
+    holding.results.sort(reverse=True)
+    return holding
 
 
 def _note(holding: Holding, name: str, stored: Stored) -> None:
@@ -124,7 +130,7 @@ def restore(holding: Holding, folder: Path, tell: Tell) -> Run:
     if not (folder / "recipe.toml").is_file() or not (folder / "index.arrow").is_file():
         raise BundleError(
             f"{holding.place.url} holds nothing whole of {holding}.",
-            expected="What the training began with, which says what its pictures and parts are, as its manifest says it.",
+            expected="What the training began with: its settings, pictures and parts.",
             do="Try another mirror, or start a new training.",
         )
     return run

@@ -103,10 +103,13 @@ class Mirror:
         self._send(parcel)
         pointer = json.dumps({"kind": "pointer", "format_version": 1, "result": parcel.name}, indent=2)
         self._write(RESULT, pointer.encode())
-        names = list(self._names or {})
-        for name in {name.split("/")[1] for name in names if name.startswith(f"{self.root}/result-")}:
+        for name in self._results():
             if self.keep and name != parcel.name:
                 self._remove(name)
+
+    def _results(self) -> set[str]:
+        """The results that are there."""
+        return {name.split("/")[1] for name in self._names or () if name.startswith(f"{self.root}/result-")}
 
     def _wanted(self, scope: str, marks: list[Mark]) -> list[Mark]:
         """Which of these are still to be sent, oldest first; within an epoch only the newest of all counts."""

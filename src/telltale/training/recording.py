@@ -1,12 +1,14 @@
 """`recorded`: a training is written down in its log, its trackers and its mirrors, which were tried before it began."""
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+from telltale.data.download import is_url
 from telltale.errors import PlaceError
 from telltale.progress import Note, Tell
 from telltale.storage.folder import FolderPlace
@@ -31,11 +33,12 @@ def open_mirrors(urls: Sequence[str], tell: Tell) -> list[Place]:
     """The places behind these URLs, each with a small file written, read back and deleted; else `PlaceError`."""
     if not urls:
         return []
-    doubled = {url for url in urls if list(urls).count(url) > 1}
-    if doubled:
-        raise PlaceError(
-            f"The mirror {min(doubled)} was given twice.", expected="Different places.", do="Leave one of them out."
-        )
+    known = [url if is_url(url) else os.path.abspath(url) for url in urls]
+    for number, one in enumerate(known):
+        if one in known[:number]:
+            raise PlaceError(
+                f"The mirror {urls[number]} was given twice.", expected="Different places.", do="Leave one of them out."
+            )
     with ThreadPoolExecutor(len(urls)) as pool:
         opened = list(pool.map(_open, urls))
     for place, seconds in opened:
@@ -43,6 +46,17 @@ def open_mirrors(urls: Sequence[str], tell: Tell) -> list[Place]:
         disk = " It lies on the same disk as this folder." if same else ""
         tell(Note(f"Mirror {place.url}: written, read and deleted a small file in {seconds:.1f} s.{disk}"))
     return [place for place, _ in opened]
+
+
+def check_apart(places: Sequence[Place], folder: Path, what: str) -> None:
+    """Raise `PlaceError` where a mirror lies in `folder`: what it holds would become a part of that."""
+    for place in places:
+        if isinstance(place, FolderPlace) and place.path.is_relative_to(os.path.abspath(folder)):
+            raise PlaceError(
+                f"The mirror {place.url} lies in {what}, {str(folder)!r}.",
+                expected="A place of its own: what is sent there would become a part of what is sent.",
+                do="Give another --mirror, best on another disk.",
+            )
 
 
 def _open(url: str) -> tuple[Place, float]:
