@@ -27,7 +27,7 @@ STANDINGS: Final = "mirrors.json"
 
 _VERSION: Final = 1
 _WORTH_A_WORD: Final = 3
-"""Failures in a row before somebody is told: one lost connection is usual."""
+"""Failures in a row before somebody is told: one lost connection is usual. A clear no is told at once."""
 
 _PATIENCE: Final = 2.0
 """Seconds of waiting before it is said."""
@@ -231,7 +231,7 @@ class _Worker:
 
     def _warn(self, failures: int) -> None:
         """Say once that the mirror is not reached, and once that it is back."""
-        if failures == _WORTH_A_WORD and not self._warned:
+        if failures >= (1 if self._final else _WORTH_A_WORD) and not self._warned:
             how = "refuses" if self._final else "is not reached"
             what = "What is missing is sent when it takes it again."
             self.note(Note(f"The mirror {self.url} {how}: {self.standing.error} {what}", warning=True))
