@@ -17,7 +17,7 @@ def kill_everywhere(folder, url, *, points, env=None, imports=()):
         capture_output=True,
         encoding="utf-8",
         env=env,
-        timeout=280,
+        timeout=1100,
         check=False,
     )
     assert done.returncode == 0, done.stderr
