@@ -357,3 +357,18 @@ def test_without_what_it_began_with_a_training_does_not_go_on(pictures, tmp_path
     shutil.rmtree("runs")
     with pytest.raises(BundleError, match="holds nothing whole of pictures-"):
         resume(tmp_path / "mirror")
+
+
+def test_a_mirror_that_was_moved_is_said_to_get_nothing_more(pictures, tmp_path, mirrored):
+    train(pictures, mirrored)
+    shutil.rmtree("runs")
+    for where, words in [("mirror", []), ("moved", [f"sent to {tmp_path}/mirror, not to {tmp_path}/moved: --mirror"])]:
+        if where == "moved":
+            (tmp_path / "mirror").rename(tmp_path / "moved")
+        (root,) = (tmp_path / where).iterdir()
+        for address in (tmp_path / where, root):
+            told = []
+            bring_back(address, tmp_path / f"back-{where}-{address.name}", told.append)
+            said = [text for text in notes(told) if text.startswith("What follows is sent to")]
+            assert len(said) == len(words)
+            assert all(word in text for word, text in zip(words, said, strict=True))

@@ -1,6 +1,7 @@
 """Runs come back from their mirrors: the one that is named, or the ones that the same command began."""
 
 import contextlib
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -51,7 +52,18 @@ def bring_back(where: str | Path, output: str | Path | None, tell: Tell) -> Run:
             expected="One run to go on with.",
             do=f"Name it: --resume {place.url.rstrip('/')}/{holdings[0].root}",
         )
-    return fetch_run(holdings, output, tell)
+    run = fetch_run(holdings, output, tell)
+    _tell_elsewhere(run, str(where), holdings[0].root, tell)
+    return run
+
+
+def _tell_elsewhere(run: Run, where: str, root: str, tell: Tell) -> None:
+    """Warn where what follows is not sent to the mirror that the run came back from: it may have been moved."""
+    place = where.rstrip("/") if root else where.rstrip("/").rpartition("/")[0]
+    known = [one if is_url(one) else os.path.abspath(one) for one in run.recipe.mirrors]
+    if (place if is_url(place) else os.path.abspath(place)) not in [one.rstrip("/") for one in known]:
+        others = " and ".join(run.recipe.mirrors) or "nowhere"
+        tell(Note(f"What follows is sent to {others}, not to {place}: --mirror {place} changes that.", warning=True))
 
 
 def fetch_run(holdings: Sequence[Holding], output: str | Path | None, tell: Tell) -> Run:
