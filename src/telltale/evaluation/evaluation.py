@@ -306,7 +306,7 @@ def _check(labels: Ints, probabilities: Floats, classes: Sequence[str], paths: S
         raise ModelError(
             f"For {bad} of {len(labels)} pictures the network's answer is not a number.",
             expected="Probabilities between 0 and 1.",
-            do="Train again with a smaller learning rate (--lr), or with --set precision=f32.",
+            do="Train again with a smaller learning rate (--lr), or with --set arithmetic=f32.",
         )
 
 

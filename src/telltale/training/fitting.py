@@ -168,7 +168,7 @@ def open_extractor(recipe: Recipe, *, device: str = "auto") -> Extractor:
     """The frozen backbone that `recipe` names, converted now where that was never done before."""
     backbone = request_start(recipe).result()
     preprocess = Preprocess(backbone.architecture.size, recipe.resize, backbone.mean, backbone.std)
-    return Extractor(backbone, preprocess, recipe.precision, choose_device(device))
+    return Extractor(backbone, preprocess, recipe.arithmetic, choose_device(device))
 
 
 def versions() -> dict[str, str]:

@@ -20,7 +20,7 @@ CHOICES: Final = {
     "pool": ("", "avg", "max"),
     "output": ("softmax", "sigmoid"),
     "pixels": ("auto", "raw", "unit", "symmetric"),
-    "precision": ("auto", "f32", "bf16"),
+    "arithmetic": ("auto", "f32", "bf16"),
     "optimizer": ("adamw", "sgd"),
     "schedule": ("cosine", "constant", "plateau", "step"),
     "balance": ("none", "weights", "sampling"),
@@ -84,7 +84,7 @@ class Recipe:
     """Cross-validation: train so many times, so that every picture is tested once; 0: once, with one test part."""
     labels_fix: str = ""
     """CSV with corrected labels (file, given, suggested), as `telltale inspect --model` writes it."""
-    precision: str = "auto"
+    arithmetic: str = "auto"
     """Arithmetic: `f32`, `bf16`, or `auto`: bf16 where the processor has it; a frozen network only where its answers
     stay the same."""
     pool: str = ""
@@ -227,6 +227,8 @@ class Recipe:
                 do="Check the path and the syntax.",
             ) from error
         values.pop("about", None)  # a named recipe says there where it comes from
+        if isinstance(values.get("precision"), str):  # what `arithmetic` was called at first
+            values["arithmetic"] = values.pop("precision")
         return cls(**{name: _read(name, value) for name, value in values.items()})
 
 
