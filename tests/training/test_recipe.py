@@ -146,7 +146,8 @@ def test_a_text_that_cannot_be_is_refused(name, text, words):
 OTHER = Recipe(
     model="test_vit", fit="scratch", weights="w.pth", img_size=96, resize="pad", seed=3, val_split=0.2, test_split=0.1,
     near_duplicates=False, mirrored_duplicates=True, lookalikes=True, fix_leaks=True, labels_fix="fix.csv",
-    arithmetic="f32", pool="max", hidden=128, dropout=0.5, output="sigmoid", pixels="symmetric", epochs=7, time="1.5h",
+    arithmetic="f32", precision=0.9, coverage=0.8,
+    pool="max", hidden=128, dropout=0.5, output="sigmoid", pixels="symmetric", epochs=7, time="1.5h",
     batch_size=5, accumulate=2, optimizer="sgd", lr=1e-5, layer_decay=0.9, freeze=0.5, fix_norms=False, views=3,
     weight_decay=0.01, schedule="plateau", warmup=1.5, step_epochs=3, factor=0.5, patience=0, label_smoothing=0.1,
     balance="weights", ema=0.999, clip=1.0, augment=("medium", 'rotation="20"', "é"), compile=True,
