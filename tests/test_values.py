@@ -57,6 +57,8 @@ def test_what_has_a_default_may_be_missing():
         ({"name": "a", "share": "much"}, ValueError),
         ({"name": "a", "share": None}, TypeError),
         ({"name": "a", "share": 1, "sure": "no"}, TypeError),
+        ({"name": 3, "share": 1}, TypeError),
+        ({"name": "a", "share": 1, "height": 2}, TypeError),
     ],
     ids=str,
 )

@@ -5,9 +5,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import asdict, fields, is_dataclass
 from functools import lru_cache
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
-
-Value = TypeVar("Value")
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 
 def to_plain(value: Any) -> Any:
@@ -26,8 +24,8 @@ def to_plain(value: Any) -> Any:
     return value
 
 
-def from_plain(kind: type[Value], values: Any) -> Value:
-    """The dataclass `kind` of what `to_plain` gave; nested ones, tuples and dicts by their types.
+def from_plain(kind: Any, values: Any) -> Any:
+    """The value of type `kind` (a dataclass, or a tuple, dict or option of them) of what `to_plain` gave.
 
     Raises `KeyError`, `TypeError` or `ValueError` where something else is there; what has a default may be missing.
 
@@ -39,28 +37,27 @@ def from_plain(kind: type[Value], values: Any) -> Value:
     >>> from_plain(Point, to_plain(Point((1.0, math.inf))))
     Point(places=(1.0, inf), name='')
     """
-    return _read(kind, values)  # type: ignore[no-any-return]
-
-
-def _read(kind: Any, value: Any) -> Any:
     origin, inner = get_origin(kind), get_args(kind)
     if is_dataclass(kind) and isinstance(kind, type):
-        if not isinstance(value, Mapping):
-            raise TypeError(f"{value!r} is no {kind.__name__}")
+        if not isinstance(values, Mapping):
+            raise TypeError(f"{values!r} is no {kind.__name__}")
         hints = _hints(kind)
-        return kind(**{one.name: _read(hints[one.name], value[one.name]) for one in fields(kind) if one.name in value})
+        unknown = values.keys() - {one.name for one in fields(kind)}
+        if unknown:
+            raise TypeError(f"{kind.__name__} has no {', '.join(sorted(unknown))}")
+        return kind(**{name: from_plain(hints[name], one) for name, one in values.items()})
     if origin in (Union, types.UnionType):
-        if value is None:
+        if values is None:
             return None
-        return _read(next(one for one in inner if one is not types.NoneType), value)
+        return from_plain(next(one for one in inner if one is not types.NoneType), values)
     if origin is tuple:
-        kinds = [inner[0]] * len(value) if inner[-1] is Ellipsis else inner
-        return tuple(_read(one, part) for one, part in zip(kinds, value, strict=True))
+        kinds = [inner[0]] * len(values) if inner[-1] is Ellipsis else inner
+        return tuple(from_plain(one, part) for one, part in zip(kinds, values, strict=True))
     if origin is dict:
-        return {_read(inner[0], name): _read(inner[1], one) for name, one in value.items()}
-    if kind is bool and not isinstance(value, bool):
-        raise TypeError(f"{value!r} is neither true nor false")
-    return kind(value) if kind in (int, float, str) else value
+        return {from_plain(inner[0], name): from_plain(inner[1], one) for name, one in values.items()}
+    if kind in (bool, str) and not isinstance(values, kind):
+        raise TypeError(f"{values!r} is no {kind.__name__}")
+    return kind(values) if kind in (int, float, str) else values
 
 
 @lru_cache(maxsize=128)
