@@ -70,7 +70,6 @@ def _join(tests: list[Evaluation], *, seed: int) -> Evaluation:
         np.concatenate([one.probabilities for one in tests]),
         tests[0].classes,
         paths=[path for one in tests for path in one.paths],
-        seed=seed,
     )
     learned, alike = (sum(getattr(one.seen, name) for one in tests) for name in ("learned", "alike"))
     return replace(joined, seen=Seen(learned, alike))

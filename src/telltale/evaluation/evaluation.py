@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from telltale.errors import BundleError, DataError, ModelError
-from telltale.evaluation import metrics
+from telltale.evaluation import clustered, means, metrics
 from telltale.evaluation.calibration import CalibrationCheck
 from telltale.evaluation.conformal import SetCheck
 from telltale.evaluation.metrics import Floats, Interval, Ints
@@ -219,9 +219,14 @@ def score(
     *,
     paths: Sequence[str] = (),
     unreadable: int = 0,
-    seed: int = 0,
+    clusters: Ints | None = None,
 ) -> Evaluation:
     """The `Evaluation` of probabilities `[images, classes]` against true class numbers.
+
+    `clusters` int `[images]` has the same number for pictures that are not independent of each other: of a patient, a
+    scene, copies of one photo. Intervals then allow for it (`clustered.py`). None, or a number of its own for each
+    picture: all are independent. Raises `DataError` where there is no picture, `ModelError` where a probability is not
+    a number.
 
     >>> evaluation = score(np.array([0, 0, 1]), np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]]), ["cat", "dog"])
     >>> print(evaluation.metrics["accuracy"])
@@ -230,33 +235,52 @@ def score(
     'dog'
     """
     _check(labels, probabilities, classes, paths, unreadable)
+    if clusters is not None and len(clusters) != len(labels):
+        raise ValueError(f"{len(clusters)} numbers of clusters do not go with {len(labels)} labels")
+    groups = clustered.number_clusters(clusters)
     confusion = metrics.confusion_matrix(labels, probabilities)
-    counts, draws = metrics.count(confusion), metrics.resample(confusion, seed)
-    figures = {"accuracy": metrics.accuracy(counts)}
-    if len(classes) > 5:
-        figures["top5_accuracy"] = metrics.top_k_accuracy(labels, probabilities, 5)
-    figures["balanced_accuracy"] = metrics.balanced_accuracy(counts, draws)
-    figures["macro_f1"] = metrics.macro_f1(counts, draws)
-    figures["log_loss"] = metrics.log_loss(metrics.log_losses(labels, probabilities), seed)
-    parts = zip(
-        classes,
-        metrics.wilson(counts.hits, counts.said),
-        metrics.wilson(counts.hits, counts.support),
-        metrics.f1_intervals(counts),
-        counts.support.tolist(),
-        strict=True,
-    )
+    judged = None
+    if groups is not None:
+        judged = clustered.Judged(labels, probabilities.argmax(axis=1), groups, len(classes))
     return Evaluation(
         classes=tuple(classes),
-        metrics=figures,
-        per_class=tuple(ClassScore(*part) for part in parts),
+        metrics=_find_metrics(labels, probabilities, confusion, judged),
+        per_class=_find_class_scores(classes, metrics.count(confusion), judged),
         confusion=confusion,
         hardest=_hardest(labels, probabilities, classes, paths),
         unreadable=unreadable,
+        clusters=0 if groups is None else int(groups.max()) + 1,
         paths=tuple(paths),
         labels=labels,
         probabilities=probabilities,
     )
+
+
+def _find_metrics(
+    labels: Ints, probabilities: Floats, confusion: Ints, judged: clustered.Judged | None
+) -> dict[str, Interval]:
+    """Every metric by its name; with intervals by the clusters of `judged`, where it is given."""
+    groups, figures = judged.clusters if judged else None, {}
+    figures["accuracy"] = clustered.share_right(labels == probabilities.argmax(axis=1), groups)
+    if len(confusion) > 5:
+        figures["top5_accuracy"] = clustered.share_right(metrics.among_top(labels, probabilities, 5), groups)
+    figures["balanced_accuracy"] = means.balanced_accuracy(confusion, judged)
+    figures["macro_f1"] = means.macro_f1(confusion, judged)
+    losses = metrics.log_losses(labels, probabilities)
+    figures["log_loss"] = metrics.log_loss(losses, groups)
+    return figures
+
+
+def _find_class_scores(
+    classes: Sequence[str], counts: metrics.Counts, judged: clustered.Judged | None
+) -> tuple[ClassScore, ...]:
+    if judged:
+        figures = clustered.precisions(judged), clustered.recalls(judged), clustered.f1_scores(judged, counts)
+    else:
+        precisions, recalls = (metrics.wilson(counts.hits, whole) for whole in (counts.said, counts.support))
+        figures = precisions, recalls, metrics.f1_intervals(counts)
+    parts = zip(classes, *figures, counts.support.tolist(), strict=True)
+    return tuple(ClassScore(*part) for part in parts)
 
 
 def _check(labels: Ints, probabilities: Floats, classes: Sequence[str], paths: Sequence[str], unreadable: int) -> None:

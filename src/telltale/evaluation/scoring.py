@@ -67,7 +67,6 @@ def evaluate(
         classifier.classes,
         paths=usable.paths,
         unreadable=len(index) - len(index.readable),
-        seed=seed,
     )
     return replace(evaluation, seen=_count_seen(known, probabilities.argmax(axis=1) == labels))
 

@@ -36,6 +36,9 @@ That is not surely better.
         sentences.append("That is worse.")
     elif right.low <= evaluation.baseline:
         sentences.append("That is not surely better.")
+    if evaluation.clusters:
+        one = "group" if evaluation.clusters == 1 else "groups"
+        sentences.append(f"The intervals count {evaluation.clusters:,} {one}, not {evaluation.images:,} pictures.")
     if evaluation.unreadable:
         sentences.append(f"{evaluation.unreadable:,} more could not be read and are not counted.")
     sentences += _describe_seen(evaluation)
