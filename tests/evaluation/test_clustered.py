@@ -20,7 +20,7 @@ def every_interval(evaluation):
 
 
 def draw(seed, images, classes, clusters, alike):
-    """Labels, probabilities and clusters; within a cluster a share `alike` of the pictures is right or wrong together."""
+    """Labels, probabilities and clusters; a share `alike` of a cluster's pictures is right or wrong together."""
     generator = np.random.default_rng(seed)
     numbers = generator.integers(0, clusters, images)
     labels = generator.integers(0, classes, images)
@@ -163,16 +163,16 @@ def test_an_evaluation_says_and_keeps_what_its_intervals_count(tmp_path):
     assert "count 1 group, not 250 pictures" in describe(score(labels, probabilities, ["a", "b"], clusters=labels * 0))
 
 
-def test_a_hundred_thousand_pictures_need_little_memory():
-    """Nothing is as large as clusters times classes: that would be 40 GB here."""
+def test_many_clusters_and_classes_need_little_memory():
+    """Nothing is as large as clusters times classes, 200 MB here."""
     import tracemalloc
 
     generator = np.random.default_rng(0)
-    labels, said = generator.integers(0, 100, (2, 50_000))
-    judged = Judged(labels, np.where(generator.random(50_000) < 0.9, labels, said), np.arange(50_000) // 2, 100)
+    labels, said = generator.integers(0, 1000, (2, 50_000))
+    judged = Judged(labels, np.where(generator.random(50_000) < 0.9, labels, said), np.arange(50_000) // 2, 1000)
     tracemalloc.start()
     clustered.recalls(judged)
     means.macro_f1(confuse(judged), judged)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 100e6
+    assert peak < 120e6
