@@ -114,7 +114,7 @@ def _find_interval(found: _Mean, judged: Judged | None, lost: tuple[float, float
 
     alone = ends(found.images, found.reach, lost[0])
     if judged is None:
-        return Interval(found.value, float(alone[0]), float(alone[1]))
+        return _hold(found.value, *alone)
     weights = found.variance[judged.labels]
     most = np.square(np.bincount(judged.clusters, np.sqrt(weights))).sum() / weights.sum()
     right, clusters = judged.right, judged.clusters
@@ -124,8 +124,12 @@ def _find_interval(found: _Mean, judged: Judged | None, lost: tuple[float, float
     reach = t_quantile(np.square(parts.sum()) / np.square(parts).sum() - 1)
     clustered = ends(float(found.images / effect), reach, lost[1])
     together = ends(found.images / max(1.0, float(most)), found.reach, lost[1])
-    low, high = between(alone, clustered, together)
-    return Interval(found.value, float(low), float(high))
+    return _hold(found.value, *between(alone, clustered, together))
+
+
+def _hold(value: float, low: NDArray[np.float64], high: NDArray[np.float64]) -> Interval:
+    """The interval as it is, or stretched to hold the value where it was moved beyond that."""
+    return Interval(value, min(value, float(low)), max(value, float(high)))
 
 
 def _design_effect(found: _Mean, judged: Judged) -> float:
