@@ -9,7 +9,7 @@ import pytest
 SRC = Path(__file__).parents[2] / "src" / "telltale"
 
 LAYERS = [
-    "errors registry progress words threads files device arrow cache",
+    "errors registry progress words values threads files device arrow cache",
     "storage",
     "data",
     "batches",

@@ -1,8 +1,7 @@
 """`Evaluation`: how good a classifier is on labelled pictures, and how sure that is; as a value, as text, as JSON."""
 
-import textwrap
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,9 +10,12 @@ from numpy.typing import NDArray
 
 from telltale.errors import BundleError, DataError, ModelError
 from telltale.evaluation import metrics
+from telltale.evaluation.calibration import CalibrationCheck
+from telltale.evaluation.conformal import SetCheck
 from telltale.evaluation.metrics import Floats, Interval, Ints
+from telltale.evaluation.selective import Selective
 from telltale.files import read_json, write_atomic, write_json
-from telltale.words import columns, fit, printable as printable
+from telltale.values import from_plain, to_plain
 
 KIND: Final = "evaluation"
 VERSION: Final = 1
@@ -28,7 +30,6 @@ NAMES: Final = {
 """Every metric and the words for it, in the order in which they are shown."""
 
 KEPT_MISTAKES: Final = 100
-SHOWN_CLASSES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +90,24 @@ class Evaluation:
     """Which of the scored pictures the classifier knows from its training."""
     looks: int = 1
     """How often this run has scored these pictures; from the second time on their result may have led to a choice."""
+    calibration: CalibrationCheck | None = None
+    """How well the probabilities fit what is right."""
+    selective: Selective | None = None
+    """What the reject rule does here."""
+    sets: SetCheck | None = None
+    """What the prediction sets are worth here."""
+    clusters: int = 0
+    """Groups of pictures that the intervals are clustered by; 0: every picture counts alone."""
     paths: tuple[str, ...] = ()
     """Names of the pictures, in the order of `labels`; empty after `load`."""
     labels: Ints = field(default_factory=lambda: np.empty(0, np.int32), repr=False)
     """True class of each picture; empty after `load`."""
     probabilities: Floats = field(default_factory=lambda: np.empty((0, 0), np.float32), repr=False)
     """Probability of each class for each picture; empty after `load`."""
+    verdicts: NDArray[np.int8] = field(default_factory=lambda: np.empty(0, np.int8), repr=False)
+    """Of the reject rule on each picture; empty where there is none, and after `load`."""
+    strangeness: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32), repr=False)
+    """How unlike the training pictures each one is; empty where that is not known, and after `load`."""
 
     @property
     def images(self) -> int:
@@ -120,14 +133,18 @@ class Evaluation:
         return {
             "images": self.images,
             "unreadable": self.unreadable,
-            "seen": asdict(self.seen),
+            "seen": to_plain(self.seen),
             "looks": self.looks,
+            "clusters": self.clusters,
             "classes": list(self.classes),
             "baseline": {"class": self.majority, "accuracy": self.baseline},
-            "metrics": {name: asdict(interval) for name, interval in self.metrics.items()},
-            "per_class": [asdict(one) for one in self.per_class],
+            "metrics": to_plain(self.metrics),
+            "calibration": to_plain(self.calibration),
+            "selective": to_plain(self.selective),
+            "sets": to_plain(self.sets),
+            "per_class": to_plain(self.per_class),
             "confusion": self.confusion.tolist(),
-            "mistakes": [asdict(one) for one in self.hardest],
+            "mistakes": to_plain(self.hardest),
         }
 
     def save(self, path: Path) -> Path:
@@ -141,13 +158,17 @@ class Evaluation:
         try:
             return cls(
                 classes=tuple(content["classes"]),
-                metrics={name: Interval(**ends) for name, ends in content["metrics"].items()},
-                per_class=tuple(_class_score(one) for one in content["per_class"]),
+                metrics=from_plain(dict[str, Interval], content["metrics"]),
+                per_class=from_plain(tuple[ClassScore, ...], content["per_class"]),
                 confusion=np.array(content["confusion"], np.int64).reshape(len(content["classes"]), -1),
-                hardest=tuple(Mistake(**one) for one in content["mistakes"]),
+                hardest=from_plain(tuple[Mistake, ...], content["mistakes"]),
                 unreadable=int(content["unreadable"]),
-                seen=_read_seen(content.get("seen", {})),
+                seen=from_plain(Seen, content.get("seen", {})),
                 looks=int(content.get("looks", 1)),
+                calibration=from_plain(CalibrationCheck | None, content.get("calibration")),
+                selective=from_plain(Selective | None, content.get("selective")),
+                sets=from_plain(SetCheck | None, content.get("sets")),
+                clusters=int(content.get("clusters", 0)),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(
@@ -186,6 +207,8 @@ class Evaluation:
         return write_atomic(Path(path), lambda file: parquet.write_table(table, file))
 
     def __str__(self) -> str:
+        from telltale.evaluation.wording import tabulate
+
         return tabulate(self)
 
 
@@ -236,57 +259,6 @@ def score(
     )
 
 
-def tabulate(evaluation: Evaluation, pictures: str = "pictures") -> str:
-    """The verdict, the metrics and the classes as text for 80 columns; `pictures` as in `describe`."""
-    verdict = textwrap.wrap(describe(evaluation, pictures), 80)
-    return "\n".join([*verdict, "", *_metric_lines(evaluation), "", *_class_lines(evaluation)])
-
-
-def describe(evaluation: Evaluation, pictures: str = "pictures") -> str:
-    """The verdict in sentences; `pictures` says of what kind they are, such as "test pictures".
-
-    >>> print(describe(score(np.array([0, 1]), np.eye(2), ["cat", "dog"])))
-    On 2 pictures: 100.0 % right, 95 % interval 34.2 to 100.0 %. Always saying 'cat' would be 50.0 % right. \
-That is not surely better.
-    """
-    right = evaluation.metrics["accuracy"]
-    if evaluation.images == 1:
-        pictures = pictures.replace("pictures", "picture", 1)
-    sentences = [
-        f"On {evaluation.images:,} {pictures}: {_percent(right.value)} % right, "
-        f"95 % interval {_percent(right.low)} to {_percent(right.high)} %.",
-        f"Always saying {printable(evaluation.majority, 40)!r} would be {_percent(evaluation.baseline)} % right.",
-    ]
-    if right.high < evaluation.baseline:
-        sentences.append("That is worse.")
-    elif right.low <= evaluation.baseline:
-        sentences.append("That is not surely better.")
-    if evaluation.unreadable:
-        sentences.append(f"{evaluation.unreadable:,} more could not be read and are not counted.")
-    sentences += _describe_seen(evaluation)
-    if evaluation.looks > 1:
-        sentences.append(
-            f"This run has scored them {evaluation.looks} times: what was chosen after the first may fit them."
-        )
-    return " ".join(sentences)
-
-
-def _describe_seen(evaluation: Evaluation) -> list[str]:
-    """A warning where the classifier knows some of the pictures from its training."""
-    seen = evaluation.seen
-    kinds = {
-        "were learned from": seen.learned,
-        "look like one that was": seen.alike,
-        "chose between its settings": seen.chose,
-    }
-    known = [f"{count:,} {words}" for words, count in kinds.items() if count]
-    if not known:
-        return []
-    right = seen.accuracy_on_new
-    rest = f"on the new ones it is {_percent(right.value)} % right" if right else "none of the others is new"
-    return [f"Not all are new: {' and '.join(known)}; {rest}."]
-
-
 def _check(labels: Ints, probabilities: Floats, classes: Sequence[str], paths: Sequence[str], unreadable: int) -> None:
     if probabilities.shape != (len(labels), len(classes)) or (paths and len(paths) != len(labels)):
         raise ValueError(
@@ -306,7 +278,7 @@ def _check(labels: Ints, probabilities: Floats, classes: Sequence[str], paths: S
         raise ModelError(
             f"For {bad} of {len(labels)} pictures the network's answer is not a number.",
             expected="Probabilities between 0 and 1.",
-            do="Train again with a smaller learning rate (--lr), or with --set precision=f32.",
+            do="Train again with a smaller learning rate (--lr), or with --set arithmetic=f32.",
         )
 
 
@@ -324,43 +296,3 @@ def _hardest(labels: Ints, probabilities: Floats, classes: Sequence[str], paths:
         )
         for row in chosen.tolist()
     )
-
-
-def _read_seen(values: dict[str, Any]) -> Seen:
-    accuracy = values.get("accuracy_on_new")
-    return Seen(**values | {"accuracy_on_new": Interval(**accuracy) if accuracy else None})
-
-
-def _class_score(values: dict[str, Any]) -> ClassScore:
-    figures = {name: Interval(**values[name]) for name in ("precision", "recall", "f1")}
-    return ClassScore(name=values["name"], support=int(values["support"]), **figures)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
-
-
-def _metric_lines(evaluation: Evaluation) -> list[str]:
-    lines = [f"{'':<20}{'value':>7}   95 % interval"]
-    for name, words in NAMES.items():
-        if name in evaluation.metrics:
-            figure = evaluation.metrics[name]
-            lines.append(f"{words:<20}{figure.value:>7.3f}   {figure.low:.3f} to {figure.high:.3f}")
-    return lines
-
-
-def _class_lines(evaluation: Evaluation) -> list[str]:
-    """A line for each class; of many only those with the lowest recall, lowest first."""
-    shown, rest = list(evaluation.per_class), ""
-    if len(shown) > SHOWN_CLASSES:
-        present = sorted((one for one in shown if one.support), key=lambda one: (one.recall.value, -one.support))
-        rest = f"The {min(SHOWN_CLASSES, len(present))} of {len(shown)} classes with the lowest recall, lowest first."
-        shown = present[:SHOWN_CLASSES]
-    width = max([5, *(min(26, columns(printable(one.name))) for one in shown)])
-    lines = [f"{'class':<{width}}  {'pictures':>8}  {'precision':>9}  {'recall':>6} {'95 % interval':<15}  {'F1':>5}"]
-    for one in shown:
-        lines.append(
-            f"{fit(one.name, width)}  {one.support:>8,}  {one.precision.value:>9.3f}"
-            f"  {one.recall.value:>6.3f} {f'[{one.recall.low:.3f}, {one.recall.high:.3f}]':<15}  {one.f1.value:>5.3f}"
-        )
-    return [rest, "", *lines] if rest else lines
