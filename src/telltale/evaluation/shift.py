@@ -10,7 +10,7 @@ Four looks at the two sets, all among pictures of the same class:
 * the pictures themselves: mistakes that this classifier finds most unlike the reference, and its most typical pictures.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any, Final
 
@@ -30,6 +30,7 @@ from telltale.evaluation.metrics import Interval, Z, subtract
 from telltale.evaluation.separation import CHANCE, rank_in_folds, separate
 from telltale.model.features import Extractor, features
 from telltale.progress import Tell, silent
+from telltale.values import to_plain
 from telltale.words import printable
 
 FOLDS: Final = 5
@@ -96,7 +97,7 @@ class Shift:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self)
+        return dict(to_plain(self))
 
 
 @dataclass(frozen=True)
@@ -295,7 +296,7 @@ def _say_change(shift: Shift, evaluations: tuple[Evaluation, Evaluation]) -> str
 def _say_drops(shift: Shift) -> str:
     worse = surely_worse(shift.drops)
     if not worse:
-        return "Of no class it is sure that it suffers." if len(shift.drops) > 1 else ""
+        return "No class surely suffers." if len(shift.drops) > 1 else ""
     first = worse[0]
     recall = f"recall {first.other.value:.3f} against {first.reference.value:.3f}"
     more = f"; {len(worse) - 1} more of {len(shift.drops)} surely lose too" if len(worse) > 1 else ""
