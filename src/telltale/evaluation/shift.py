@@ -90,7 +90,7 @@ class Shift:
     telling: tuple[Telling, ...] = ()
     """Mistakes in the other set, the most foreign first."""
     typical: tuple[Telling, ...] = ()
-    """Pictures of the other set, right or wrong, the most foreign first."""
+    """Pictures of the other set, right or wrong, the most foreign first; of copies one."""
     unsaid: tuple[str, ...] = ()
     """What cannot be said, and why, as sentences."""
     verdict: str = ""
@@ -209,15 +209,17 @@ def _tell_apart(
     # As if both sets had as many pictures: else the larger one is likelier, whatever a picture shows.
     odds = odds[both.second] - np.log(both.second.sum() / (~both.second).sum())
     chance = 1 / (1 + np.exp(-odds))
-    telling, typical = _pick(sides[1], chance, evaluation)
+    telling, typical = _pick(sides[1], chance, both.units[both.second], evaluation)
     return replace(shift, auc=auc, telling=telling, typical=typical)
 
 
-def _pick(other: Index, chance: NDArray[Any], evaluation: Evaluation) -> tuple[tuple[Telling, ...], ...]:
-    """The mistakes and the pictures that look most foreign."""
+def _pick(
+    other: Index, chance: NDArray[Any], units: NDArray[np.int64], evaluation: Evaluation
+) -> tuple[tuple[Telling, ...], ...]:
+    """The mistakes and the pictures that look most foreign; of copies, and of a group, one typical picture."""
     row_of = {path: row for row, path in enumerate(evaluation.paths)}
     predicted = evaluation.probabilities.argmax(axis=1) if len(evaluation.paths) else np.empty(0, np.int64)
-    telling, typical = list[Telling](), list[Telling]()
+    telling, typical = list[Telling](), dict[int, Telling]()
     for place in np.argsort(-chance, kind="stable").tolist():
         row = row_of.get(other.paths[place], -1)
         if row < 0:
@@ -229,8 +231,8 @@ def _pick(other: Index, chance: NDArray[Any], evaluation: Evaluation) -> tuple[t
         if said != true and len(telling) < KEPT:
             telling.append(found)
         if len(typical) < KEPT:
-            typical.append(found)
-    return tuple(telling), tuple(typical)
+            typical.setdefault(int(units[place]), found)
+    return tuple(telling), tuple(typical.values())
 
 
 def _find_drops(reference: Evaluation, other: Evaluation) -> tuple[ClassDrop, ...]:
@@ -296,7 +298,7 @@ def _say_change(shift: Shift, evaluations: tuple[Evaluation, Evaluation]) -> str
 def _say_drops(shift: Shift) -> str:
     worse = surely_worse(shift.drops)
     if not worse:
-        return "No class surely suffers." if len(shift.drops) > 1 else ""
+        return "No single class surely suffers." if len(shift.drops) > 1 else ""
     first = worse[0]
     recall = f"recall {first.other.value:.3f} against {first.reference.value:.3f}"
     more = f"; {len(worse) - 1} more of {len(shift.drops)} surely lose too" if len(worse) > 1 else ""
