@@ -43,7 +43,7 @@ class Difference:
     auc: Interval
     """Probability that it is larger for a picture of the other set than for one of the reference, of the same class."""
     word: str = ""
-    """What the other set is, such as "darker"; empty where the difference is small or may be chance."""
+    """What the other set is, such as "darker"; empty where the difference is small, may be chance, or does not show."""
 
 
 def _column(name: str) -> Callable[[pa.Table], Floats]:
@@ -97,7 +97,9 @@ def find_differences(
         if area is None or strict is None:
             continue
         before, after = (float(np.median(values[known & side])) for side in (~second, second))
-        sure = not strict.low <= CHANCE <= strict.high and abs(area.value - CHANCE) >= SMALL
+        # Where the other set holds altered copies of the reference, each is compared with its own: no difference shows.
+        same = format_value(measure.name, before) == format_value(measure.name, after)
+        sure = not same and not strict.low <= CHANCE <= strict.high and abs(area.value - CHANCE) >= SMALL
         word = (measure.more if area.value > CHANCE else measure.less) if sure else ""
         found.append(Difference(measure.name, measure.unit, before, after, area, word))
     return tuple(found)

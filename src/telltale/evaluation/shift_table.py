@@ -8,8 +8,10 @@ from telltale.evaluation.differences import format_value
 from telltale.evaluation.evaluation import NAMES, Evaluation
 from telltale.evaluation.metrics import Interval
 from telltale.evaluation.shift import ClassDrop, Shift
-from telltale.evaluation.wording import SHOWN_CLASSES
 from telltale.words import fit, printable
+
+SHOWN_CLASSES: Final = 10
+"""Classes whose recall is shown, those that surely lose most first."""
 
 SHOWN_PICTURES: Final = 5
 """Mistakes that are named, the most foreign first."""
