@@ -72,6 +72,15 @@ def test_what_was_changed_is_found_and_named(measure, unseen, alter, name, expec
     assert all(len(line) <= 80 for line in tabulate_shift(shift, both).splitlines())
 
 
+def test_a_difference_that_does_not_show_gets_no_word(measure, pictures, unseen):
+    """Every copy is a little darker than its picture, which the few others of its class do not hide."""
+    shutil.rmtree(unseen)
+    change(shutil.copytree(pictures, unseen), lambda picture: picture.point(lambda value: max(0, value - 1)))
+    shift, _ = measure(unseen)
+    assert word(shift, "brightness") == ""
+    assert "darker" not in shift.verdict
+
+
 def test_pictures_of_the_same_kind_do_not_differ(measure, unseen):
     shift, both = measure(unseen)
     assert shift.auc.low <= 0.5 <= shift.auc.high
