@@ -208,3 +208,16 @@ def test_scoring_small_sets_is_quick():
         return time.perf_counter() - start
 
     assert min(seconds() for _ in range(5)) < 0.03
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "low", "high"),
+    [((56, 70), (48, 80), 0.0524, 0.3339), ((9, 10), (3, 10), 0.1705, 0.8090), ((10, 10), (0, 10), 0.6075, 1.0)],
+)
+def test_a_difference_of_shares_is_newcombes(first, second, low, high):
+    """Table II of Newcombe (1998), method 10."""
+    shares = [metrics.wilson(np.array([hits]), np.array([of]))[0] for hits, of in (first, second)]
+    found = metrics.subtract(*shares)
+    assert found.value == pytest.approx(first[0] / first[1] - second[0] / second[1])
+    assert (found.low, found.high) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
+    assert metrics.subtract(*shares[::-1]).low == pytest.approx(-found.high)

@@ -153,6 +153,21 @@ def accuracy(counts: Counts) -> Interval:
     return wilson(counts.hits.sum(keepdims=True), counts.support.sum(keepdims=True))[0]
 
 
+def subtract(one: Interval, other: Interval) -> Interval:
+    """`one` minus `other`, figures of different pictures; each end is as far as both parts' distances together reach.
+
+    Of two shares with Wilson's intervals this is the hybrid score of Newcombe, "Interval estimation for the difference
+    between independent proportions" (Statistics in Medicine 17, 1998, method 10); of other figures Zou and Donner's.
+
+    >>> print(subtract(Interval(0.7, 0.567, 0.807), Interval(0.6, 0.472, 0.716)))
+    0.100 [-0.076, 0.267]
+    """
+    value = one.value - other.value
+    below = float(np.hypot(one.value - one.low, other.high - other.value))
+    above = float(np.hypot(one.high - one.value, other.value - other.low))
+    return Interval(value, value - below, value + above)
+
+
 def top_k_accuracy(labels: Ints, probabilities: Floats, k: int = 5) -> Interval:
     """Share of pictures whose true class is among the `k` most probable."""
     return wilson(np.array([among_top(labels, probabilities, k).sum()]), np.array([len(labels)]))[0]
