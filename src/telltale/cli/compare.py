@@ -4,18 +4,18 @@ import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-from typer import Argument, Option
+from typer import Argument, Context, Option
 
-from telltale.cli.console import explained, progress, say
-
-if TYPE_CHECKING:
-    from telltale.data.source import Columns
+from telltale.cli.console import INTERRUPTED, explained, progress, say
+from telltale.cli.settings import read_pairs, repeat
+from telltale.errors import Interrupted
 
 
 def compare(
+    context: Context,
     what: Annotated[
         list[str],
         Argument(metavar="RUN RUN... | DATA", help="Run folders to compare; or data, to train on with each --model."),
@@ -30,6 +30,7 @@ def compare(
         list[str] | None,
         Option(metavar="NAME=A,B...", help="DATA: values of a setting to try, such as lr=0.001,0.01; may be repeated."),
     ] = None,
+    by: Annotated[str | None, Option(help="DATA: what ranks: accuracy or loss. [default: accuracy]")] = None,
     time: Annotated[str, Option(help="DATA: time for all trainings together, such as 20m or 1.5h.")] = "",
     halving: Annotated[
         bool, Option("--halving", help="DATA: begin all with few epochs, go on with the better half, and so on.")
@@ -59,7 +60,7 @@ def compare(
     """
     tried = {"--model": model, "--quality": quality, "--vary": vary}
     others = {
-        "--time": time, "--halving": halving, "--fit": fit, "--epochs": epochs, "--set": set_,
+        "--by": by, "--time": time, "--halving": halving, "--fit": fit, "--epochs": epochs, "--set": set_,
         "--image-col": image_col, "--label-col": label_col, "--split-col": split_col, "--group-col": group_col,
         "--device": device != "auto",
     }  # fmt: skip
@@ -69,12 +70,13 @@ def compare(
         if not _check(what, tried, others):
             return _compare_runs(what, seed or 0, output, json_)
         given: dict[str, Any] = {"fit": fit, "epochs": epochs, "seed": seed}
-        settings = {name: value for name, value in given.items() if value is not None}
-        offered = {"models": model, "qualities": quality, "vary": vary}
-        limits = {"time": time, "halving": halving}
-        wanted = {name: tuple(values or ()) for name, values in offered.items()} | limits
+        lists = {"models": model, "qualities": quality, "vary": vary}
+        wanted: dict[str, Any] = {name: tuple(values or ()) for name, values in lists.items()}
+        wanted |= {"time": time, "halving": halving} | ({"by": by} if by is not None else {})
+        wanted["settings"] = {name: value for name, value in given.items() if value is not None} | _read(set_ or [])
         columns = Columns(image=image_col, label=label_col, split=split_col, group=group_col)
-        _search(what[0], settings, set_ or [], wanted, columns, device, output, json_)
+        about: dict[str, Any] = {"columns": columns, "device": device, "output": output}
+        _search(what[0], wanted, about, as_json=json_, context=context)
 
 
 def _check(what: Sequence[str], tried: dict[str, Any], others: dict[str, Any]) -> bool:
@@ -119,28 +121,25 @@ def _compare_runs(paths: Sequence[str], seed: int, output: Path | None, as_json:
     say(f"next: telltale evaluate {shlex.quote(str(best.folder))} DATA   (with pictures that no run has seen)")
 
 
-def _search(
-    data: str,
-    settings: dict[str, Any],
-    pairs: Sequence[str],
-    wanted: dict[str, Any],
-    columns: "Columns",
-    device: str,
-    output: Path | None,
-    as_json: bool,
-) -> None:
-    from dataclasses import asdict
-
-    from telltale.cli.settings import read_pairs
-    from telltale.delivery.search import SearchSettings, search
+def _read(pairs: Sequence[str]) -> dict[str, Any]:
+    """The settings of `--set NAME=VALUE`, each as the type that it has in a recipe."""
     from telltale.training.recipe import Recipe
 
     texts = read_pairs(pairs)
-    typed = asdict(Recipe().with_settings(texts))
-    settings |= {name: typed[name] for name in texts}
-    with progress() as tell:
-        plan = SearchSettings(settings, **wanted)
-        found = search(data, plan, columns=columns, output=output, device=device, tell=tell)
+    recipe = Recipe().with_settings(texts)
+    return {name: getattr(recipe, name) for name in texts}
+
+
+def _search(data: str, wanted: dict[str, Any], about: dict[str, Any], *, as_json: bool, context: Context) -> None:
+    from telltale.delivery.search import SearchSettings, search
+
+    try:
+        with progress() as tell:
+            found = search(data, SearchSettings(**wanted), tell=tell, **about)
+    except Interrupted as error:
+        say(f"\n{error.text}")
+        say(f"next: {repeat(context, without=['output'], also=['--output', error.run])}   (goes on with the rest)")
+        raise typer.Exit(INTERRUPTED) from error
     if as_json:
         typer.echo(json.dumps({"folder": str(found.folder), **found.to_dict()}, indent=2, ensure_ascii=False))
         return

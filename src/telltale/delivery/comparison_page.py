@@ -12,9 +12,10 @@ from telltale.evaluation.evaluation import NAMES
 from telltale.evaluation.metrics import Interval
 from telltale.files import timestamp, write_json
 from telltale.progress import Tell, silent
+from telltale.words import printable
 
 TEMPLATE: Final = "run_comparison.html.jinja"
-PAGE: Final = "comparison.html"
+PAGE: Final = "report.html"
 VALUES: Final = "comparison.json"
 
 KIND: Final = "run comparison"
@@ -22,6 +23,9 @@ VERSION: Final = 1
 
 MOST_SHOWN: Final = 240
 """Pictures on the page: 2.2 MB at most."""
+
+LETTERS: Final = 20
+"""Of a run's name beside a line or below a picture."""
 
 MOST_OF_A_PAIR: Final = 60
 LEAST_OF_A_PAIR: Final = 6
@@ -38,7 +42,7 @@ class Gauge:
 
 
 def save_comparison(found: RunComparison, folder: Path, *, tell: Tell = silent) -> Path:
-    """Write comparison.json and comparison.html into `folder`; the path of the page.
+    """Write comparison.json and report.html into `folder`; the path of the page.
 
     Pictures are read where they lie now; one that is gone is left out of the page, not of the figures.
     """
@@ -72,9 +76,10 @@ def render(found: RunComparison, album: dict[str, bytes]) -> str:
         "calibrated": any(one.ece for one in found.runs),
         "looked": LOOKED,
         "pairs": [
-            (pair, pair.names, _measure(pair.accuracy), _measure(pair.log_loss), _frame(shown, album), _count(pair))
+            (pair, _measure(pair.accuracy), _measure(pair.log_loss), _frame(shown, album), _count(pair))
             for pair, shown in zip(found.comparison.pairs, choose_shown(found), strict=True)
         ],
+        "brief": lambda name: printable(name, LETTERS),
         "created": timestamp(),
     }
     return render_page(TEMPLATE, values)

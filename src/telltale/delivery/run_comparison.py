@@ -203,7 +203,7 @@ def _find_common(tested: Sequence[Tested], names: Sequence[str]) -> tuple[list[s
     new = [pixels for pixels, seen in zip(agreed, np.any(list(known.values()), axis=0), strict=True) if not seen]
     if not new:
         raise DataError(
-            f"{' and '.join(map(printable, names))} have no test pictures in common that none has learned from. "
+            f"{_list([printable(name) for name in names])} have no test pictures in common that none has learned from. "
             + " ".join(notes),
             expected="Test pictures that all of them have scored and that are new to all.",
             do="Train them with the same data, --seed, --val-split and --test-split, and compare again; or score each "
@@ -213,16 +213,28 @@ def _find_common(tested: Sequence[Tested], names: Sequence[str]) -> tuple[list[s
 
 
 def _explain_missing(tested: Sequence[Tested], names: Sequence[str], common: set[bytes]) -> Iterator[str]:
-    """A sentence for each run with test pictures that another run has not been tested on."""
+    """Sentences about test pictures that another run was not tested on; runs of which the same is true are joined."""
+    told: dict[tuple[int, int, tuple[str, ...], int], list[str]] = {}
     for name, one in zip(names, tested, strict=True):
-        alone = set(one.pixels) - common
+        own = set(one.pixels)
+        alone = own - common
         if alone:
-            learned = frozenset[bytes]().union(*(other.learned for other in tested if other is not one))
-            also = f"; another run has learned from {len(alone & learned):,} of them" if alone & learned else ""
-            yield (
-                f"{len(alone):,} of the {len(set(one.pixels)):,} test pictures of {printable(name)} are left out: they "
-                f"are not in the test part of every run{also}."
-            )
+            lacking = [
+                (other, with_) for other, with_ in zip(names, tested, strict=True) if not own <= set(with_.pixels)
+            ]
+            used = alone & frozenset[bytes]().union(*(with_.used for _, with_ in lacking))
+            told.setdefault((len(alone), len(own), tuple(other for other, _ in lacking), len(used)), []).append(name)
+    for (alone_, own_, others, used_), group in told.items():
+        whose = _list([printable(name) for name in group])
+        also = f", but used {f'{used_:,} of them' if used_ < alone_ else 'them'} in training" if used_ else ""
+        yield (
+            f"{alone_:,} of the {own_:,} test pictures of {whose} are left out: {_list(list(map(printable, others)))} "
+            f"{'was' if len(others) == 1 else 'were'} not tested on them{also}."
+        )
+
+
+def _list(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _find_groups(pictures: Sequence[Index]) -> NDArray[np.int64] | None:

@@ -27,8 +27,8 @@ class Tested:
     """The test pictures of a run with its answers, all in one order.
 
     `index` has them, and `labels` their classes as the run learned them; `probabilities` float32 `[n, classes]`.
-    `learned` are the pixels (hashes) that it has learned from; of a cross-validation none, for there each picture was
-    answered by a classifier that has not seen it.
+    `used` are the pixels (hashes) that it has learned from or chosen with; of a cross-validation none, for there each
+    picture was answered by a classifier that has not seen it.
     """
 
     run: Run
@@ -36,7 +36,7 @@ class Tested:
     labels: Sequence[str]
     classes: tuple[str, ...]
     probabilities: NDArray[np.float32]
-    learned: frozenset[bytes]
+    used: frozenset[bytes]
     manifests: Sequence[tuple[pa.Array | None, Manifest]]
 
     @property
@@ -97,12 +97,9 @@ def read_tested(path: str | Path) -> Tested:
         raise _damaged(source, "it names pictures that are not in index.arrow")
     folds = sorted(run.folder.glob("fold-*")) if run.recipe.folds else []
     manifests = [_read_fold(fold) for fold in folds] or [(None, _read_manifest(run.folder, whole))]
-    learned = frozenset[bytes]()
-    if not folds:
-        own = manifests[0][1].table
-        learned = frozenset(own.filter(pc.equal(own.column("part"), 0)).column("pixels").to_pylist())
+    used = frozenset(manifests[0][1].table.column("pixels").to_pylist() if not folds else ())
     index, labels = whole.take(rows.to_numpy()), table.column("label").cast(pa.string()).to_pylist()
-    return Tested(run, index, labels, classes, probabilities, learned, manifests)
+    return Tested(run, index, labels, classes, probabilities, used, manifests)
 
 
 def _read_predictions(source: Path) -> tuple[pa.Table, tuple[str, ...], NDArray[np.float32]]:

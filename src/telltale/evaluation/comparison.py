@@ -139,22 +139,22 @@ def compare_all(answered: Answered, answers: Mapping[str, Floats], *, seed: int 
     for name, probabilities in answers.items():
         if probabilities.shape != (len(answered.labels), len(answered.classes)) or not len(answered.labels):
             raise ValueError(f"{name}: {probabilities.shape} for {len(answered.labels)} pictures")
+    couples = list(itertools.combinations(answers, 2))
     pairs = [
-        compare_pair(answered, {name: answers[name] for name in names}, seed=seed)
-        for names in itertools.combinations(answers, 2)
+        compare_pair(answered, {name: answers[name] for name in names}, comparisons=len(couples), seed=seed)
+        for names in couples
     ]
     if len(pairs) > 1:
         chances = holm([pair.p for pair in pairs])
-        pairs = [
-            replace(pair, corrected=chance, comparisons=len(pairs)) for pair, chance in zip(pairs, chances, strict=True)
-        ]
+        pairs = [replace(pair, corrected=chance) for pair, chance in zip(pairs, chances, strict=True)]
     return Comparison(len(answered.labels), tuple(pairs), _rank(answered, answers, pairs))
 
 
-def compare_pair(answered: Answered, answers: Mapping[str, Floats], *, seed: int = 0) -> Paired:
+def compare_pair(answered: Answered, answers: Mapping[str, Floats], *, comparisons: int = 1, seed: int = 0) -> Paired:
     """The two classifiers in `answers` (probabilities `[n, classes]` by name) compared on the same pictures.
 
-    Equal probabilities: the class that comes first is said. `seed` is that of the bootstrap of the log loss.
+    Equal probabilities: the class that comes first is said. `comparisons` is how many such pairs there are, which counts
+    in `needed`; `seed` is that of the bootstrap of the log loss.
 
     >>> sure, unsure = np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([[0.6, 0.4], [0.7, 0.3]])
     >>> answered = Answered(("cat", "dog"), np.array([0, 1]), ["1.jpg", "2.jpg"])
@@ -182,7 +182,8 @@ def compare_pair(answered: Answered, answers: Mapping[str, Floats], *, seed: int
         accuracy=accuracy_difference(before, after, groups),
         log_loss=mean_difference(losses, groups, seed),
         clusters=0 if groups is None else int(groups.max()) + 1,
-        needed=pictures_needed(differing / count, int(gains.sum()) / count, effect),
+        needed=pictures_needed(differing / count, int(gains.sum()) / count, effect=effect, comparisons=comparisons),
+        comparisons=comparisons,
         differing=_find_differing(answered, one, two),
     )
 

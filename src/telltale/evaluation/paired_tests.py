@@ -16,6 +16,7 @@ per picture: 1 where only the second is right, -1 where only the first is, 0 els
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import Any, Final
 
 import numpy as np
@@ -23,8 +24,11 @@ from numpy.typing import NDArray
 
 from telltale.evaluation.metrics import NORMAL_ABOVE, RESAMPLES, Floats, Interval, Ints, Z, wilson
 
-POWER: Final = 0.8416212335729143
-"""80 % of a normal distribution lie below this many standard deviations: the chance to find what is there."""
+POWER: Final = 0.8
+"""The chance to find what is there for which `pictures_needed` asks."""
+
+MOST: Final = -math.log(np.finfo(np.float64).eps)
+"""The log loss of a picture is at most this, 36.04: so far apart may two be of which nothing is known."""
 
 _CELLS: Final = 20_000
 """Sums of flipped groups up to which their distribution is computed whole; above it is as good as normal."""
@@ -107,13 +111,13 @@ def mean_difference(values: Floats, groups: Ints | None = None, seed: int = 0) -
     """Mean of float `[n]` with a 95 % interval: bootstrap, above 20,000 pictures the normal approximation.
 
     The bootstrap's percentiles are widened by what they lack with few groups: Student's t for the normal distribution,
-    and n - 1 for n (Hesterberg, The American Statistician 69, 371-386, 2015). All that can be said of a single group is
-    its mean: -inf to inf.
+    and n - 1 for n (Hesterberg, The American Statistician 69, 371-386, 2015). Of a single group the interval is all that
+    can be: -36.04 to 36.04.
     """
     sums, sizes = _gather(values, groups)
     count, mean = len(sums), float(sums.sum() / sizes.sum())
     if count < 2:
-        return Interval(mean, -math.inf, math.inf)
+        return Interval(mean, -MOST, MOST)
     if count > NORMAL_ABOVE:
         error = math.sqrt(count / (count - 1) * float(np.square(sums - sizes * mean).sum())) / float(sizes.sum())
         return Interval(mean, mean - Z * error, mean + Z * error)
@@ -194,18 +198,21 @@ def holm(chances: Sequence[float]) -> list[float]:
     return found
 
 
-def pictures_needed(differing: float, difference: float, effect: float = 1.0) -> int:
+def pictures_needed(differing: float, difference: float, *, effect: float = 1.0, comparisons: int = 1) -> int:
     """Pictures for which a `difference` of accuracy is found in 4 of 5 tests; 0 where there is none to find.
 
     `differing` is the share of pictures that one gets right and the other wrong, `effect` the design effect of their
-    groups. For McNemar's test at 5 % (Connor, Biometrics 43, 207-211, 1987), rounded up to two digits.
+    groups, `comparisons` how many tests share the 5 % of errors. For McNemar's test (Connor, Biometrics 43, 207-211,
+    1987), rounded up to two digits.
 
     >>> pictures_needed(17 / 250, 7 / 250)
     680
     """
     if not difference:
         return 0
-    reach = Z * math.sqrt(differing) + POWER * math.sqrt(max(0.0, differing - difference**2))
+    normal = NormalDist()
+    error, power = normal.inv_cdf(1 - 0.025 / comparisons), normal.inv_cdf(POWER)
+    reach = error * math.sqrt(differing) + power * math.sqrt(max(0.0, differing - difference**2))
     exact = math.ceil(effect * (reach / difference) ** 2 - 1e-9)
     unit = int(10 ** max(0, len(str(exact)) - 2))
     return -(-exact // unit) * unit
