@@ -153,8 +153,8 @@ def compare_all(answered: Answered, answers: Mapping[str, Floats], *, seed: int 
 def compare_pair(answered: Answered, answers: Mapping[str, Floats], *, comparisons: int = 1, seed: int = 0) -> Paired:
     """The two classifiers in `answers` (probabilities `[n, classes]` by name) compared on the same pictures.
 
-    Equal probabilities: the class that comes first is said. `comparisons` is how many such pairs there are, which counts
-    in `needed`; `seed` is that of the bootstrap of the log loss.
+    Equal probabilities: the class that comes first is said. `comparisons` is how many such pairs there are, for
+    `needed`; `seed` is that of the bootstrap of the log loss.
 
     >>> sure, unsure = np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([[0.6, 0.4], [0.7, 0.3]])
     >>> answered = Answered(("cat", "dog"), np.array([0, 1]), ["1.jpg", "2.jpg"])

@@ -111,8 +111,8 @@ def mean_difference(values: Floats, groups: Ints | None = None, seed: int = 0) -
     """Mean of float `[n]` with a 95 % interval: bootstrap, above 20,000 pictures the normal approximation.
 
     The bootstrap's percentiles are widened by what they lack with few groups: Student's t for the normal distribution,
-    and n - 1 for n (Hesterberg, The American Statistician 69, 371-386, 2015). Of a single group the interval is all that
-    can be: -36.04 to 36.04.
+    and n - 1 for n (Hesterberg, The American Statistician 69, 371-386, 2015). Of a single group the interval is all
+    that can be: -36.04 to 36.04.
     """
     sums, sizes = _gather(values, groups)
     count, mean = len(sums), float(sums.sum() / sizes.sum())
