@@ -189,17 +189,13 @@ def _find_common(tested: Sequence[Tested], names: Sequence[str]) -> tuple[list[s
         pixels for pixels in common if len({one.labels[p[pixels]] for one, p in zip(tested, places, strict=True)}) == 1
     ]
     if len(agreed) < len(common):
-        notes.append(
-            f"{len(common) - len(agreed):,} common pictures are left out: the runs give them different labels."
-        )
+        notes.append(f"{_left_out(len(common) - len(agreed))}: the runs give different labels.")
     samples = tested[0].index.take(np.array([places[0][pixels] for pixels in agreed], np.int64)).table
     known = {name: one.look_up(samples) != NEW for name, one in zip(names, tested, strict=True)}
     for name, which in known.items():
         if which.any():
-            notes.append(
-                f"{int(which.sum()):,} common pictures are left out: {printable(name)} knows them, or one that looks "
-                "the same, from its training."
-            )
+            why = f"{printable(name)} knows the same, or one that looks the same, from its training"
+            notes.append(f"{_left_out(int(which.sum()))}: {why}.")
     new = [pixels for pixels, seen in zip(agreed, np.any(list(known.values()), axis=0), strict=True) if not seen]
     if not new:
         raise DataError(
@@ -231,6 +227,15 @@ def _explain_missing(tested: Sequence[Tested], names: Sequence[str], common: set
             f"{alone_:,} of the {own_:,} test pictures of {whose} are left out: {_list(list(map(printable, others)))} "
             f"{'was' if len(others) == 1 else 'were'} not tested on them{also}."
         )
+
+
+def _left_out(count: int) -> str:
+    """How many.
+
+    >>> _left_out(1)
+    '1 common picture is left out'
+    """
+    return f"{count:,} common picture{' is' if count == 1 else 's are'} left out"
 
 
 def _list(names: Sequence[str]) -> str:

@@ -259,7 +259,7 @@ def describe_pair(pair: Paired) -> str:
 
 def _advise(pair: Paired) -> str:
     if pair.needed <= pair.pictures:
-        return "A few more test pictures may tell."
+        return f"More test pictures{' of more groups' if pair.clusters else ''} may tell."
     return f"About {pair.needed:,} test pictures would be needed to be sure of such a difference."
 
 
