@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from telltale.cli import app
-from telltale.delivery.tested import read_tested
+from telltale.delivery.answers import read_answers
 from telltale.evaluation.evaluation import score
 
 
@@ -16,7 +16,7 @@ def runs(trained, tmp_path):
     """Two runs on the same pictures: b has all of them right, a the first three wrong."""
     for name, wrong in (("a", 3), ("b", 0)):
         shutil.copytree(trained, tmp_path / "runs" / name)
-        found = read_tested(tmp_path / "runs" / name)
+        found = read_answers(tmp_path / "runs" / name)
         labels = [found.classes.index(one) for one in found.labels]
         said = [(code + (row < wrong)) % 4 for row, code in enumerate(labels)]
         probabilities = found.probabilities * 0 + 0.02
@@ -32,7 +32,7 @@ def test_the_verdict_the_page_and_what_comes_next(cli, runs, tmp_path):
     answer = cli("compare", "runs/a", "runs/b")
     assert answer.code == 0, answer
     words = " ".join(answer.stdout.split())
-    assert words.startswith("b is right on 3 pictures that a gets wrong, a on 0 that b gets wrong (of ")
+    assert words.startswith("b is right on 3 pictures that a gets wrong, a on none that b gets wrong (of ")
     assert "may be chance (p = 0.25)" in words
     assert "warning: These runs were compared on their test pictures" in answer.stderr
     assert "telltale evaluate runs/b DATA" in answer.stderr

@@ -13,10 +13,10 @@ import pytest
 from telltale.data.index import Index, scan
 from telltale.data.manifest import FILE as TRAINING, Manifest
 from telltale.data.splits import Splits
+from telltale.delivery.answers import read_answers
 from telltale.delivery.comparison_page import MOST_SHOWN, choose_shown, save_comparison
 from telltale.delivery.pipeline import train
 from telltale.delivery.run_comparison import LOOKED, ComparedRun, RunComparison, compare_runs
-from telltale.delivery.tested import read_tested
 from telltale.errors import BundleError, DataError, RecipeError
 from telltale.evaluation.comparison import Answered, compare_all
 from telltale.evaluation.evaluation import score
@@ -58,7 +58,7 @@ def runs(tmp_path, places):
 
 def answer(run, change, labels=None):
     """Let this run have given other answers: `change` makes its probabilities, `labels` its class numbers."""
-    found = read_tested(run)
+    found = read_answers(run)
     codes = np.array([found.classes.index(name) for name in found.labels], np.int32)
     evaluation = score(codes, change(found.probabilities.copy(), codes), found.classes, paths=found.index.paths)
     evaluation = replace(evaluation, labels=codes if labels is None else labels(codes))
@@ -82,7 +82,7 @@ def test_pictures_are_the_same_by_their_pixels_whatever_their_names(runs):
     answer(runs / "renamed", blunder([2]))
     found = compare_runs([runs / "first", runs / "renamed"], tell=told.append)
     pair = found.comparison.pairs[0]
-    tested = len(read_tested(runs / "first").index)
+    tested = len(read_answers(runs / "first").index)
     assert found.pictures == tested >= 10
     assert (pair.only_first, pair.only_second, pair.neither) == (0, 2, 1)
     assert pair.names == ("first", "renamed")
@@ -90,7 +90,7 @@ def test_pictures_are_the_same_by_their_pixels_whatever_their_names(runs):
     assert [one.text for one in told] == [LOOKED]
     assert told[0].warning
     assert found.best.name == "renamed"
-    paths = read_tested(runs / "first").index.paths
+    paths = read_answers(runs / "first").index.paths
     assert {one.path for one in pair.differing} == set(paths[:2])
 
 
@@ -117,7 +117,7 @@ def test_every_run_gets_a_look_in_its_ledger(runs):
 
 def test_only_pictures_that_both_were_tested_on_count_and_the_rest_is_explained(runs):
     told = []
-    first, other = read_tested(runs / "first"), read_tested(runs / "other")
+    first, other = read_answers(runs / "first"), read_answers(runs / "other")
     common = set(first.pixels) & set(other.pixels)
     assert common  # else this seed says nothing
     found = compare_runs([runs / "first", runs / "other"], tell=told.append)
@@ -131,7 +131,7 @@ def test_only_pictures_that_both_were_tested_on_count_and_the_rest_is_explained(
 
 
 def test_a_picture_that_a_run_knows_is_left_out_for_all(runs):
-    tested = read_tested(runs / "renamed")
+    tested = read_answers(runs / "renamed")
     bundle = runs / "renamed" / "model.telltale" / TRAINING
     manifest = Manifest.load(bundle)
     known = (
@@ -153,12 +153,12 @@ def test_a_picture_with_two_labels_is_left_out(runs):
 
     answer(runs / "renamed", blunder([]), labels=change)
     found = compare_runs([runs / "first", runs / "renamed"])
-    assert found.pictures == len(read_tested(runs / "first").index) - 1
+    assert found.pictures == len(read_answers(runs / "first").index) - 1
     assert found.notes == ("1 common picture is left out: the runs give different labels.",)
 
 
 def test_classes_are_joined_by_name(runs):
-    found = read_tested(runs / "renamed")
+    found = read_answers(runs / "renamed")
     codes = np.array([found.classes.index(name) for name in found.labels], np.int32)
     mixed = ("a new one", *found.classes[::-1])
     wide = np.concatenate([np.full((len(codes), 1), 0.01), found.probabilities[:, ::-1]], axis=1)
@@ -183,7 +183,7 @@ def test_a_cross_validation_is_compared_on_what_each_fold_had_not_seen(runs, wei
     monkeypatch.setenv("TELLTALE_WEIGHTS", str(weights))
     train(places / "pets", replace(PROBE, folds=2), output=runs / "folds")
     found = compare_runs([runs / "first", runs / "folds"])
-    assert found.pictures == len(read_tested(runs / "first").index)
+    assert found.pictures == len(read_answers(runs / "first").index)
     assert found.runs[1].tested == 40
     assert "28 of the 40 test pictures of folds are left out: first was not tested on them" in found.notes[0]
 
@@ -227,7 +227,7 @@ def test_a_bundle_without_a_list_of_its_pictures_is_known_by_its_split(runs):
     (runs / "renamed" / "model.telltale" / TRAINING).unlink()
     index = Index.load(runs / "renamed" / "index.arrow")
     parts = Splits.load(runs / "renamed" / "splits.arrow", index).parts
-    assert len(read_tested(runs / "renamed").used) == int((parts < 2).sum()) - int((parts < 0).sum())
+    assert len(read_answers(runs / "renamed").used) == int((parts < 2).sum()) - int((parts < 0).sum())
 
 
 def test_runs_of_one_name_are_told_apart_by_their_places(runs):

@@ -131,7 +131,8 @@ def _read(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def _search(data: str, wanted: dict[str, Any], about: dict[str, Any], *, as_json: bool, context: Context) -> None:
-    from telltale.delivery.search import SearchSettings, search
+    from telltale.delivery.search import search
+    from telltale.delivery.search_plan import SearchSettings
 
     try:
         with progress() as tell:

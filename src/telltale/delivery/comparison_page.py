@@ -7,7 +7,7 @@ from typing import Any, Final
 from telltale.delivery.album import draw_album
 from telltale.delivery.page import embed_thumbnail, render_page, write_page
 from telltale.delivery.run_comparison import LOOKED, RunComparison
-from telltale.evaluation.comparison import Differing, Paired
+from telltale.evaluation.comparison import Differing, Paired, say_chance
 from telltale.evaluation.evaluation import NAMES
 from telltale.evaluation.metrics import Interval
 from telltale.files import timestamp, write_json
@@ -79,6 +79,7 @@ def render(found: RunComparison, album: dict[str, bytes]) -> str:
             (pair, _measure(pair.accuracy), _measure(pair.log_loss), _frame(shown, album), _count(pair))
             for pair, shown in zip(found.comparison.pairs, choose_shown(found), strict=True)
         ],
+        "say_chance": say_chance,
         "brief": lambda name: printable(name, LETTERS),
         "created": timestamp(),
     }

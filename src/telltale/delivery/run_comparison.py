@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from telltale.data.index import Index
 from telltale.data.manifest import NEW
 from telltale.data.markup import Markup, embed, escape, lay_out, lay_table, paragraph
-from telltale.delivery.tested import Tested, read_tested
+from telltale.delivery.answers import Answers, read_answers
 from telltale.errors import DataError, RecipeError
-from telltale.evaluation.comparison import Answered, Comparison, Paired, compare_all
+from telltale.evaluation.comparison import Answered, Comparison, Paired, compare_all, say_chance
 from telltale.evaluation.evaluation import score
 from telltale.evaluation.metrics import Interval
 from telltale.progress import Note, Tell, silent
@@ -120,7 +120,7 @@ def compare_runs(paths: Sequence[str | Path], *, seed: int = 0, tell: Tell = sil
     run. Raises `DataError` where no picture is left, `RecipeError` for fewer than two different runs, `BundleError` for
     a run that is not finished or damaged. `seed` is that of the bootstrap of the log loss.
     """
-    tested = [read_tested(path) for path in _check_paths(paths)]
+    tested = [read_answers(path) for path in _check_paths(paths)]
     names = _name(tested)
     notes, rows = _find_common(tested, names)
     pictures = [one.index.take(own) for one, own in zip(tested, rows, strict=True)]
@@ -169,13 +169,13 @@ def _check_paths(paths: Sequence[str | Path]) -> Sequence[str | Path]:
     return paths
 
 
-def _name(tested: Sequence[Tested]) -> list[str]:
+def _name(tested: Sequence[Answers]) -> list[str]:
     """What to call each run: by its folder's name, by its path where several have that name."""
     names = [one.run.folder.resolve().name for one in tested]
     return [name if names.count(name) == 1 else str(one.run.folder) for name, one in zip(names, tested, strict=True)]
 
 
-def _find_common(tested: Sequence[Tested], names: Sequence[str]) -> tuple[list[str], list[NDArray[np.int64]]]:
+def _find_common(tested: Sequence[Answers], names: Sequence[str]) -> tuple[list[str], list[NDArray[np.int64]]]:
     """Rows of each run's test pictures that are compared, in one order for all; sentences about those left out."""
     places = []
     for one in tested:
@@ -208,7 +208,7 @@ def _find_common(tested: Sequence[Tested], names: Sequence[str]) -> tuple[list[s
     return notes, [np.array([place[pixels] for pixels in new], np.int64) for place in places]
 
 
-def _explain_missing(tested: Sequence[Tested], names: Sequence[str], common: set[bytes]) -> Iterator[str]:
+def _explain_missing(tested: Sequence[Answers], names: Sequence[str], common: set[bytes]) -> Iterator[str]:
     """Sentences about test pictures that another run was not tested on; runs of which the same is true are joined."""
     told: dict[tuple[int, int, tuple[str, ...], int], list[str]] = {}
     for name, one in zip(names, tested, strict=True):
@@ -283,7 +283,8 @@ def _lines(found: RunComparison) -> list[str]:
 
 def _figures(pair: Paired) -> list[str]:
     counts = [f"{count:,}" for count in (pair.both, pair.only_first, pair.only_second, pair.neither)]
-    return [*pair.names, *counts, f"{pair.p if pair.corrected is None else pair.corrected:.2g}"]
+    chance = say_chance(pair.p if pair.corrected is None else pair.corrected)
+    return [*pair.names, *counts, chance.removeprefix("p = ").replace("p < ", "<")]
 
 
 def _describe_differing(pair: Paired) -> Iterator[str]:

@@ -240,7 +240,9 @@ def describe_pair(pair: Paired) -> str:
         ]
     else:
         margin = f"the difference of {_points(difference)}"
-        counts = f"right on {_pictures(wins)} that {worse} gets wrong, {worse} on {losses:,} that {better} gets wrong"
+        counts = (
+            f"right on {_pictures(wins)} that {worse} gets wrong, {worse} on {_count(losses)} that {better} gets wrong"
+        )
         if pair.is_sure:
             sentences = [f"{better} is better: {counts} {of}.", f"T{margin[1:]} is hardly chance ({_chance(pair)})."]
         else:
@@ -265,9 +267,17 @@ def _advise(pair: Paired) -> str:
 
 def _chance(pair: Paired) -> str:
     """The probability in brackets."""
-    p = pair.p if pair.corrected is None else pair.corrected
-    words = "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
+    words = say_chance(pair.p if pair.corrected is None else pair.corrected)
     return words if pair.corrected is None else f"{words}, corrected for {pair.comparisons} comparisons"
+
+
+def say_chance(p: float) -> str:
+    """A p value for people.
+
+    >>> say_chance(0.1435), say_chance(1.5e-5)
+    ('p = 0.14', 'p < 0.001')
+    """
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
 
 
 def describe_ranking(comparison: Comparison) -> str:
@@ -313,3 +323,7 @@ def _ends(difference: Interval) -> str:
     'up to 2.0'
     """
     return f"up to {100 * max(abs(difference.low), abs(difference.high)):.1f}"
+
+
+def _count(pictures: int) -> str:
+    return f"{pictures:,}" if pictures else "none"

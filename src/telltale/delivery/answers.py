@@ -1,4 +1,4 @@
-"""`read_tested`: what a run's classifier answered on its test pictures, as its folder says it, without a network."""
+"""`read_answers`: what a run's classifier answered on its test pictures, as its folder says it, without a network."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ PREDICTIONS = "test_predictions.parquet"
 
 
 @dataclass(frozen=True, eq=False)
-class Tested:
+class Answers:
     """The test pictures of a run with its answers, all in one order.
 
     `index` has them, and `labels` their classes as the run learned them; `probabilities` float32 `[n, classes]`.
@@ -79,7 +79,7 @@ class Tested:
             return None
 
 
-def read_tested(path: str | Path) -> Tested:
+def read_answers(path: str | Path) -> Answers:
     """The answers in a run folder; `BundleError` where it is none, is not finished, or does not hold together."""
     run = open_run(path)
     find_bundle(run.folder)
@@ -99,7 +99,7 @@ def read_tested(path: str | Path) -> Tested:
     manifests = [_read_fold(fold) for fold in folds] or [(None, _read_manifest(run.folder, whole))]
     used = frozenset(manifests[0][1].table.column("pixels").to_pylist() if not folds else ())
     index, labels = whole.take(rows.to_numpy()), table.column("label").cast(pa.string()).to_pylist()
-    return Tested(run, index, labels, classes, probabilities, used, manifests)
+    return Answers(run, index, labels, classes, probabilities, used, manifests)
 
 
 def _read_predictions(source: Path) -> tuple[pa.Table, tuple[str, ...], NDArray[np.float32]]:
