@@ -274,8 +274,7 @@ def save_results(training: Training) -> None:
 def _content(training: Training) -> ReportContent:
     splits, index = training.splits, training.splits.index
     rows = index.quarantined.table.select(["path", "error", "detail"]).to_pylist()
-    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
-    counts = {name: part.counts for name, part in parts.items()}
+    counts = {name: part.counts for name, part in splits.named.items()}
     mistakes = training.test.mistakes(MOST_MISTAKES)
     name, share = index.majority
     return ReportContent(
@@ -291,7 +290,7 @@ def _content(training: Training) -> ReportContent:
         notes=[*index.notes, *splits.notes],
         quarantine=[(row["path"], row["error"], row["detail"]) for row in rows],
         identical=identical_pictures(index),
-        class_counts={label: {part: counts[part][label] for part in parts} for label in index.classes},
+        class_counts={label: {part: counts[part][label] for part in counts} for label in index.classes},
         preview=(training.run.folder / PREVIEW).read_bytes(),
         history=training.run.history if training.run.recipe.how != "probe" else [],
         settings=asdict(training.run.recipe),
