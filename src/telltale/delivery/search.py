@@ -15,8 +15,8 @@ from telltale.delivery.first_look import adopt_start, prepare_network, scan_with
 from telltale.delivery.outcome import Training
 from telltale.delivery.partition import divide, find_copies, tell_data, tell_splits
 from telltale.delivery.pipeline import save_results
-from telltale.delivery.resuming import check_same, describe_origin, note_finished
-from telltale.delivery.search_outcome import LeftOut, Ranked, Search, find_worse, rank, to_csv
+from telltale.delivery.resuming import check_same, describe_origin, is_finished, note_finished
+from telltale.delivery.search_outcome import Contender, LeftOut, Search, group_left_out, rank, to_csv
 from telltale.delivery.search_page import write_search_page
 from telltale.delivery.search_plan import (
     Candidate,
@@ -28,14 +28,16 @@ from telltale.delivery.search_plan import (
 from telltale.delivery.trial import Bench, explain_failure, try_all
 from telltale.device import choose_device
 from telltale.errors import BundleError, ChangedDataError, Interrupted, ModelError, RecipeError, UserError
-from telltale.evaluation.comparison import compare_pair
+from telltale.evaluation.comparison import Answered, Paired, compare_pair
 from telltale.evaluation.evaluation import Evaluation
+from telltale.evaluation.paired_tests import holm
 from telltale.evaluation.scoring import evaluate
 from telltale.files import create_folder, locked, read_json, write_atomic, write_json
 from telltale.model.bundle import load
+from telltale.model.zoo import describe_network
 from telltale.progress import Note, Tell, silent
 from telltale.training.fitting import check_recipe, request_start
-from telltale.training.recipe import LEARNED
+from telltale.training.recipe import LEARNED, Recipe
 from telltale.training.run import Run
 
 SEARCH: Final = "search.json"
@@ -81,7 +83,7 @@ def search(
         able, failed = _prepare(candidates, len(opened.classes), tell)
         if not able:
             raise _explain_none(failed)
-        splits = _divide(folder, opened, able[0], device=device, tell=tell)
+        splits = _divide(folder, opened, able, device=device, tell=tell)
         origin = describe_origin(source, columns)
         write_json(folder / SEARCH, "search", _VERSION, {**asdict(origin), "split": split_settings(able[0].recipe)})
         bench = Bench(splits, folder, settings, origin, start, device, tell, left_out=failed)
@@ -141,13 +143,7 @@ def _prepare(candidates: Sequence[Candidate], classes: int, tell: Tell) -> tuple
             check_recipe(recipe, classes)
             key = (recipe.model, recipe.weights, recipe.img_size, recipe.pool, recipe.start_from)
             if recipe.how != "scratch" and key not in known:
-                pending = request_start(recipe)
-                try:
-                    if pending.converting:
-                        tell(Note(f"The network {recipe.model} is prepared for this machine, once."))
-                    pending.result()
-                finally:
-                    pending.stop()
+                _prepare_network(recipe, tell)
                 known.add(key)
             able.append(Candidate(one.name, recipe))
         except UserError as error:
@@ -155,28 +151,45 @@ def _prepare(candidates: Sequence[Candidate], classes: int, tell: Tell) -> tuple
             if why is None:
                 raise
             failed.append(LeftOut(one.name, one.recipe.resolved, True, why))
-            tell(Note(f"{one.name} cannot be trained: {why}", warning=True))
+    for names, left in group_left_out(failed):
+        tell(Note(f"{names} cannot be trained: {left.why}", warning=True))
     return able, failed
 
 
-def _divide(folder: Path, opened: Source, first: Candidate, *, device: str, tell: Tell) -> Splits:
+def _prepare_network(recipe: Recipe, tell: Tell) -> None:
+    """Have the pretrained network converted for this machine; `ModelError` where that cannot be."""
+    pending = request_start(recipe)
+    try:
+        if pending.converting:
+            if not recipe.start_from:
+                describe_network(recipe.model)  # a wrong name is known sooner here than in the other process
+            size = f" for {recipe.img_size} pixels" if recipe.img_size else ""
+            tell(Note(f"The network {recipe.model}{size} is prepared for this machine, once."))
+        pending.result()
+    finally:
+        pending.stop()
+
+
+def _divide(folder: Path, opened: Source, able: Sequence[Candidate], *, device: str, tell: Tell) -> Splits:
     """Look at the pictures, and split them as the folder has them split already, or else anew."""
-    with prepare_network(first.recipe) as pending:
-        index, extractor = scan_with(opened, first.recipe, pending, device=device, tell=tell)
+    first = able[0].recipe
+    with prepare_network(first) as pending:
+        index, extractor = scan_with(opened, first, pending, device=device, tell=tell)
     if (folder / SEARCH).is_file():
         _check_known(folder, index, first)
         splits = Splits.load(folder / "splits.arrow", index)
         tell_splits(splits, tell)
         return splits
-    duplicates = find_copies(index, first.recipe, extractor, tell)
+    duplicates = find_copies(index, first, extractor, tell)
     tell_data(index, duplicates, tell)
-    splits = divide(index, first.recipe, duplicates, tell)
+    # Where one of them is trained step by step, the split has what that needs.
+    splits = divide(index, next((one.recipe for one in able if one.recipe.how != "probe"), first), duplicates, tell)
     index.save(folder / "index.arrow")
     splits.save(folder / "splits.arrow")
     return splits
 
 
-def _check_known(folder: Path, index: Index, first: Candidate) -> None:
+def _check_known(folder: Path, index: Index, first: Recipe) -> None:
     """Raise where the search in `folder` is about other pictures, or another split of them."""
     try:
         check_same(Run(folder), index)
@@ -186,7 +199,7 @@ def _check_known(folder: Path, index: Index, first: Candidate) -> None:
             expected="The same files with the same labels: all candidates are ranked on the same pictures.",
             do="Put the data back as they were, or give another --output.",
         ) from error
-    before, now = read_json(folder / SEARCH, "search", _VERSION).get("split"), split_settings(first.recipe)
+    before, now = read_json(folder / SEARCH, "search", _VERSION).get("split"), split_settings(first)
     for name, value in now.items():
         if not isinstance(before, dict) or before.get(name) != value:
             was = before.get(name) if isinstance(before, dict) else None
@@ -206,47 +219,50 @@ def _finish(bench: Bench, candidates: Sequence[Candidate]) -> Search:
     return _write(bench, candidates, ranked, test)
 
 
-def _compare(ranked: list[Ranked]) -> tuple[Ranked, ...]:
+def _compare(ranked: list[Contender]) -> tuple[Contender, ...]:
     """The ranked with what the paired test says of each against the first."""
     first, others = ranked[0], ranked[1:]
-    chances = [_pair(first, one) for one in others]
-    found = zip(others, chances, find_worse(chances), strict=True)
-    return (first, *(replace(one, chance=chance, worse=worse) for one, chance, worse in found))
+    pairs = [_pair(first, one) for one in others]
+    if len(pairs) > 1:
+        chances = holm([pair.p for pair in pairs])
+        pairs = [
+            replace(pair, corrected=chance, comparisons=len(pairs)) for pair, chance in zip(pairs, chances, strict=True)
+        ]
+    return (first, *(replace(one, against=pair) for one, pair in zip(others, pairs, strict=True)))
 
 
-def _pair(first: Ranked, other: Ranked) -> float:
-    """P value of the paired test of two candidates on the same validation pictures."""
+def _pair(first: Contender, other: Contender) -> Paired:
+    """The paired test of two candidates on the same validation pictures."""
     one, two = first.validation, other.validation
-    names = (first.name, other.name)
-    return compare_pair(names, one.labels, one.probabilities, two.probabilities, paths=one.paths).p
+    answered = Answered(one.classes, one.labels, one.paths)
+    return compare_pair(answered, {first.name: one.probabilities, other.name: two.probabilities})
 
 
-def _test(bench: Bench, winner: Ranked) -> Evaluation:
+def _test(bench: Bench, winner: Contender) -> Evaluation:
     """Score the test part for the winner; what was scored before in its run is not scored again."""
-    run, splits = winner.run, bench.splits
-    known = run.folder / "evaluation.json"
+    run, splits, tell = winner.run, bench.splits, bench.tell
     with contextlib.suppress(BundleError):
-        if known.is_file():
-            bench.tell(Note(f"{winner.name} has won before; its test part is not scored again."))
-            return Evaluation.load(known)
-    bench.tell(Note(f"The test part is scored once, for the winner: {winner.name}."))
+        if is_finished(run, run.recipe):
+            tell(Note(f"{winner.name} has won before; its test part is not scored again."))
+            return Evaluation.load(run.folder / "evaluation.json")
+    tell(Note(f"The test part is scored once, for the winner: {winner.name}."))
+    looks = 1 + sum(1 for _ in bench.folder.glob("*/evaluation.json"))
     classifier = load(run.bundle, device=bench.device)
-    test = evaluate(classifier, splits.test, seen="mark", seed=run.recipe.seed, tell=bench.tell)
-    before = sum(1 for path in bench.folder.glob("*/evaluation.json") if path != known)
-    test = replace(test, looks=before + 1)
+    test = evaluate(classifier, splits.test, seen="mark", seed=run.recipe.seed, tell=tell)
+    test = replace(test, looks=looks)
     save_results(Training(classifier, run, splits, winner.validation, test, winner.seconds))
     note_finished(run, run.recipe)
     return test
 
 
 def _write(
-    bench: Bench, candidates: Sequence[Candidate], ranked: tuple[Ranked, ...], test: Evaluation | None
+    bench: Bench, candidates: Sequence[Candidate], ranked: tuple[Contender, ...], test: Evaluation | None
 ) -> Search:
     """comparison.json, comparison.csv and report.html."""
     order = [one.name for one in candidates]
     splits, settings = bench.splits, bench.settings
     left_out = sorted(bench.left_out, key=lambda one: (not one.failed, order.index(one.name)))
-    parts = {"train": len(splits.train), "validation": len(splits.validation), "test": len(splits.test)}
+    parts = {name: len(part) for name, part in splits.named.items()}
     seconds = time.perf_counter() - bench.start
     data = splits.index.name
     found = Search(bench.folder, data, settings.by, ranked, tuple(left_out), test, parts, seconds, settings.time)
@@ -272,10 +288,9 @@ def _explain_stop(bench: Bench, candidates: Sequence[Candidate], error: Keyboard
 
 def _explain_none(left_out: Sequence[LeftOut]) -> ModelError:
     """No candidate has a result."""
-    words = "; ".join(f"{one.name}: {one.why}" for one in left_out[:3])
-    more = f"; and {len(left_out) - 3} more" if len(left_out) > 3 else ""
+    words = " ".join(f"{names}: {one.why}" for names, one in group_left_out(left_out)[:_SHOWN])
     return ModelError(
-        f"None of {len(left_out)} candidates was trained. {words}{more}",
+        f"None of {len(left_out)} candidates was trained. {words}",
         expected="At least one network that can be trained, in the time that there is.",
         do="Check the names (telltale models) and the weights (TELLTALE_WEIGHTS), or give a longer --time.",
     )

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shlex
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -10,21 +11,19 @@ from typing import Any, Final
 
 from telltale.data.markup import lay_out, lay_table, paragraph
 from telltale.delivery.search_plan import find_differences
+from telltale.evaluation.comparison import Paired
 from telltale.evaluation.evaluation import Evaluation
 from telltale.evaluation.metrics import Interval
 from telltale.training.recipe import Recipe
 from telltale.training.run import Run
 from telltale.words import columns, disarm, fit, printable
 
-SURE: Final = 0.05
-"""Chance that any of the candidates that are as good as the first is called surely worse."""
-
 _NAME: Final = 21
 """Columns of a name that fit beside its figures."""
 
 
 @dataclass(frozen=True, eq=False)
-class Ranked:
+class Contender:
     """A candidate that was trained, with what the validation part says of it."""
 
     name: str
@@ -40,15 +39,18 @@ class Ranked:
     """How long its training took, when it was done."""
     share: float = 1.0
     """Of its epochs, those that were done: less than 1 where it was left behind by successive halving."""
-    chance: float | None = None
-    """P value of the paired test (McNemar, exact) against the first; None of the first itself."""
-    worse: bool = False
-    """Surely worse than the first, all candidates taken together (Holm 1979)."""
+    against: Paired | None = None
+    """The paired test against the first, with all candidates taken together (Holm); None of the first itself."""
 
     @property
     def accuracy(self) -> Interval:
         """On the validation part."""
         return self.validation.metrics["accuracy"]
+
+    @property
+    def worse(self) -> bool:
+        """Surely less often right than the first?"""
+        return self.against is not None and self.against.is_sure and self.against.only_first > self.against.only_second
 
     @property
     def log_loss(self) -> Interval:
@@ -78,7 +80,7 @@ class Search:
     data: str
     by: str
     """`accuracy` or `loss`."""
-    ranked: tuple[Ranked, ...]
+    ranked: tuple[Contender, ...]
     left_out: tuple[LeftOut, ...]
     test: Evaluation | None
     """Of the winner, on pictures that no candidate was trained or chosen with; None where the search was stopped."""
@@ -89,9 +91,21 @@ class Search:
     """The time limit."""
 
     @property
-    def winner(self) -> Ranked:
+    def winner(self) -> Contender:
         """The first."""
         return self.ranked[0]
+
+    @property
+    def page(self) -> Path:
+        """The same for people who were not there."""
+        return self.folder / "report.html"
+
+    @property
+    def following(self) -> str:
+        """The command that comes next."""
+        if self.test is None:
+            return ""
+        return f"telltale predict {shlex.quote(str(self.winner.run))} PHOTO.jpg"
 
     @property
     def verdict(self) -> str:
@@ -122,35 +136,38 @@ class Search:
 
     def _repr_html_(self) -> str:
         head = ["", "candidate", "accuracy", "log loss", "ECE", "images/s", "MB"]
-        rows = [[str(place), printable(one.name), *_figures(one)] for place, one in enumerate(self.ranked, 1)]
-        left = [paragraph(_describe_left_out(one)) for one in self.left_out]
-        return lay_out(f"{self.data}: {len(self.ranked)} candidates", paragraph(self.verdict), lay_table(rows, head), *left)
+        rows = [[str(place), printable(one.name), *name_figures(one)] for place, one in enumerate(self.ranked, 1)]
+        left = [paragraph(text) for text in describe_left_out(self.left_out)]
+        return lay_out(
+            f"{self.data}: {len(self.ranked)} candidates", paragraph(self.verdict), lay_table(rows, head), *left
+        )
 
 
-def rank(ranked: Sequence[Ranked], by: str) -> list[Ranked]:
+def rank(ranked: Sequence[Contender], by: str) -> list[Contender]:
     """The best first: what was trained whole before what was left behind, then by the figure, ties by the other one."""
 
-    def key(one: Ranked) -> tuple[float, float, float]:
+    def key(one: Contender) -> tuple[float, float, float]:
         accuracy, loss = -one.accuracy.value, one.log_loss.value
         return (-one.share, accuracy, loss) if by == "accuracy" else (-one.share, loss, accuracy)
 
     return sorted(ranked, key=key)
 
 
-def find_worse(chances: Sequence[float], sure: float = SURE) -> list[bool]:
-    """Which of these p values are small enough, taken together (Holm 1979, "A Simple Sequentially Rejective Test").
+def group_left_out(left_out: Sequence[LeftOut]) -> list[tuple[str, LeftOut]]:
+    """Names of those that have the same reason, and one of them."""
+    groups: dict[tuple[bool, str], list[LeftOut]] = {}
+    for one in left_out:
+        groups.setdefault((one.failed, one.why), []).append(one)
+    return [(join_words([printable(one.name) for one in ones]), ones[0]) for ones in groups.values()]
 
-    >>> find_worse([0.02, 0.001, 0.6])
-    [True, True, False]
-    >>> find_worse([0.03, 0.04])
-    [False, False]
+
+def join_words(words: Sequence[str]) -> str:
+    """Words in a row.
+
+    >>> join_words(["a", "b", "c"])
+    'a, b and c'
     """
-    found, order = [False] * len(chances), sorted(range(len(chances)), key=lambda place: chances[place])
-    for done, place in enumerate(order):
-        if chances[place] > sure / (len(chances) - done):
-            break
-        found[place] = True
-    return found
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def describe_choice(search: Search) -> list[str]:
@@ -161,7 +178,7 @@ def describe_choice(search: Search) -> list[str]:
         return [f"{printable(first.name)} is the only candidate that was trained: {_percent(first.accuracy)}."]
     what = "is right most often" if search.by == "accuracy" else "has the lowest log loss"
     figure = _percent(first.accuracy) if search.by == "accuracy" else f"{first.log_loss.value:.3f}"
-    sentences = [f"Of {count} candidates {printable(first.name)} {what} on {pictures}: {figure}."]
+    sentences = [f"Of {count} candidates {printable(first.name)} {what} on {pictures}, which chose it: {figure}."]
     close = [printable(one.name) for one in search.ranked[1:] if not one.worse]
     if not close:
         sentences.append("The others are surely worse." if count > 2 else "The other is surely worse.")
@@ -177,8 +194,8 @@ def describe_test(search: Search) -> list[str]:
         return ["The search was stopped before its winner was tested."]
     right, looks = search.test.metrics["accuracy"], search.test.looks
     sentences = [
-        f"On {search.test.images:,} test pictures, which no candidate was trained or chosen with, the winner is right on "
-        f"{_percent(right)}, 95 % interval {100 * right.low:.1f} to {100 * right.high:.1f} %."
+        f"On {search.test.images:,} test pictures, which no candidate was trained or chosen with, the winner is "
+        f"{_percent(right)} right, 95 % interval {100 * right.low:.1f} to {100 * right.high:.1f} %."
     ]
     if looks > 1:
         sentences.append(
@@ -198,7 +215,7 @@ def tabulate_search(search: Search) -> str:
     for place, one in enumerate(search.ranked, 1):
         mark = " " if one.worse or place == 1 else "~"
         name = f"{place:>2}{mark} {printable(one.name)}" if long else f"{place:>2}{mark} {fit(one.name, width)}"
-        accuracy, *others = _figures(one)
+        accuracy, *others = name_figures(one)
         figures = f"{accuracy:<23} {others[0]:>8} {others[1]:>6} {others[2]:>9} {others[3]:>6}"
         lines += [name, f"    {'':<{width}} {figures}"] if long else [f"{name} {figures}"]
     notes = []
@@ -208,27 +225,25 @@ def tabulate_search(search: Search) -> str:
     if behind:
         notes.append(f"{len(behind)} of them were left behind with a part of their epochs (successive halving)")
     paragraphs = [" ".join(describe_choice(search)), " ".join(describe_test(search))]
-    paragraphs += [_describe_left_out(one) for one in search.left_out]
+    paragraphs += describe_left_out(search.left_out)
     wrapped = [textwrap.fill(text, 80, break_long_words=False, break_on_hyphens=False) for text in paragraphs]
-    return "\n".join([*lines, *notes, "", wrapped[0], "", *wrapped[1:]])
+    return "\n".join([wrapped[0], wrapped[1], "", *lines, *notes, *([""] if search.left_out else []), *wrapped[2:]])
 
 
 def to_csv(search: Search, recipes: dict[str, Recipe]) -> str:
     """One row per candidate, the ranked first; the settings that differ between candidates have a column each."""
     usual = ("model", "fit", "img_size", "epochs")
     others = [name for name in find_differences(list(recipes.values())) if name not in usual]
-    rows = []
+    rows: list[dict[str, Any]] = []
     for place, one in enumerate(search.ranked, 1):
-        rows.append({"rank": place, "name": disarm(one.name), "state": "trained", **_row(one)})
+        settings = asdict(one.run.recipe)
+        row = {"rank": place, "name": disarm(one.name), "state": "trained", **_row(one)}
+        rows.append(row | {name: _cell(settings[name]) for name in (*usual, *others)})
     for left in search.left_out:
-        state = "failed" if left.failed else "not tried"
-        rows.append({"name": disarm(left.name), "state": state, "reason": disarm(left.why)})
-    for row, name in zip(rows, [one.name for one in (*search.ranked, *search.left_out)], strict=True):
-        settings = asdict(recipes[name])
-        row |= {setting: _cell(settings[setting]) for setting in (*usual, *others)}
-        if name in {one.name for one in search.ranked}:
-            trained = next(one for one in search.ranked if one.name == name)
-            row["epochs"] = trained.run.recipe.epochs
+        settings = asdict(recipes[left.name])
+        row = {"name": disarm(left.name), "state": "failed" if left.failed else "not tried"}
+        row["reason"] = disarm(left.why)
+        rows.append(row | {name: _cell(settings[name]) for name in (*usual, *others)})
     head = list(dict.fromkeys(["rank", "name", "state", *_COLUMNS, *usual, *others, "run", "reason"]))
     file = io.StringIO()
     writer = csv.DictWriter(file, head, lineterminator="\n", restval="")
@@ -239,11 +254,12 @@ def to_csv(search: Search, recipes: dict[str, Recipe]) -> str:
 
 _COLUMNS: Final = (
     "accuracy", "accuracy_low", "accuracy_high", "log_loss", "log_loss_low", "log_loss_high", "ece",
-    "images_per_second", "size_mb", "seconds", "epochs_share", "p_against_first", "surely_worse",
+    "images_per_second", "size_mb", "seconds", "epochs_share", "p_against_first", "p_corrected",
+    "surely_worse",
 )  # fmt: skip
 
 
-def _row(one: Ranked) -> dict[str, Any]:
+def _row(one: Contender) -> dict[str, Any]:
     accuracy, loss = one.accuracy, one.log_loss
     figures = (accuracy.value, accuracy.low, accuracy.high, loss.value, loss.low, loss.high, one.calibration_error)
     return {
@@ -252,7 +268,8 @@ def _row(one: Ranked) -> dict[str, Any]:
         "size_mb": f"{one.megabytes:.3f}",
         "seconds": f"{one.seconds:.1f}",
         "epochs_share": f"{one.share:.4g}",
-        "p_against_first": "" if one.chance is None else f"{one.chance:.6g}",
+        "p_against_first": f"{one.against.p:.6g}" if one.against else "",
+        "p_corrected": f"{_corrected(one.against):.6g}" if one.against else "",
         "surely_worse": "yes" if one.worse else "no",
         "run": disarm(str(one.run)),
     }
@@ -263,7 +280,7 @@ def _cell(value: object) -> object:
     return disarm(text) if isinstance(text, str) else text
 
 
-def _describe(one: Ranked, place: int) -> dict[str, Any]:
+def _describe(one: Contender, place: int) -> dict[str, Any]:
     return {
         "rank": place,
         "name": one.name,
@@ -275,22 +292,27 @@ def _describe(one: Ranked, place: int) -> dict[str, Any]:
         "size_mb": one.megabytes,
         "seconds": one.seconds,
         "epochs_share": one.share,
-        "p_against_first": one.chance,
+        "p_against_first": one.against.p if one.against else None,
+        "p_corrected": _corrected(one.against) if one.against else None,
         "surely_worse": one.worse,
         "recipe": asdict(one.run.recipe),
     }
 
 
-def _figures(one: Ranked) -> list[str]:
+def name_figures(one: Contender) -> list[str]:
     """Accuracy, log loss, ECE, images/s and MB as texts."""
     size = f"{one.megabytes:.1f}" if one.megabytes < 99.95 else f"{one.megabytes:.0f}"
     return [str(one.accuracy), f"{one.log_loss.value:.3f}", f"{one.calibration_error:.3f}", f"{one.speed:,.0f}", size]
 
 
-def _describe_left_out(one: LeftOut) -> str:
-    return f"{'Failed' if one.failed else 'Not tried'}: {printable(one.name)}. {one.why}"
+def describe_left_out(left_out: Sequence[LeftOut]) -> list[str]:
+    """A sentence or two for each reason."""
+    return [f"{'Failed' if one.failed else 'Not tried'}: {names}. {one.why}" for names, one in group_left_out(left_out)]
+
+
+def _corrected(pair: Paired) -> float:
+    return pair.p if pair.corrected is None else pair.corrected
 
 
 def _percent(figure: Interval) -> str:
     return f"{100 * figure.value:.1f} %"
-

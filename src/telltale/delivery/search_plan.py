@@ -16,7 +16,8 @@ Talwalkar 2016, "Non-stochastic Best Arm Identification and Hyperparameter Optim
 find little difference between 3 and 4)."""
 
 SHARED: Final = (
-    "seed", "val_split", "test_split", "near_duplicates", "mirrored_duplicates", "lookalikes", "fix_leaks", "labels_fix",
+    "seed", "val_split", "test_split", "near_duplicates", "mirrored_duplicates", "lookalikes", "fix_leaks",
+    "labels_fix",
 )  # fmt: skip
 """Settings that decide which picture is in which part: the same for all candidates of one search."""
 
@@ -102,11 +103,12 @@ def plan_candidates(
     """
     starts, grid = list(_find_starts(settings, device, pictures)), _read_grid(settings.vary)
     combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    alone = len(starts) == 1 and not settings.candidates
     found: dict[Recipe, Candidate] = {}
     for start, recipe in starts:
         for varied in combinations:
             words = [f"{name}={value}" for name, value in varied.items()]
-            named = " ".join([start, *words] if len(starts) > 1 or not words else words)
+            named = " ".join(words if words and alone else [start, *words])
             changed = recipe.with_settings(varied)
             found.setdefault(changed.resolved, Candidate(named, changed))
     for one in settings.candidates:
@@ -137,6 +139,25 @@ def _find_starts(settings: SearchSettings, device: str, pictures: int | None) ->
             yield name, Recipe(**{**choice.settings, **given})
     if settings.vary and not settings.models and not settings.qualities:
         yield usual.model, usual
+
+
+def _read_grid(vary: Sequence[str]) -> dict[str, list[str]]:
+    """Name of a field to its values, as texts."""
+    grid: dict[str, list[str]] = {}
+    for text in vary:
+        name, sign, values = text.partition("=")
+        name = name.strip()
+        # What a list holds is separated by commas already.
+        listed = isinstance(getattr(Recipe(), name, None), tuple)
+        found = [one.strip() for one in values.split("|" if listed or "|" in values else ",")]
+        if not sign or not name or not (listed or all(found)):
+            raise RecipeError(
+                f"--vary {text!r} names no values.",
+                expected="NAME=VALUE,VALUE with a setting of the recipe; lists are separated by |.",
+                do="Write for example --vary lr=0.001,0.003 or --vary 'augment=flip|light'.",
+            )
+        grid[name] = list(dict.fromkeys(grid.get(name, []) + found))
+    return grid
 
 
 def check_candidates(candidates: Sequence[Candidate]) -> None:

@@ -15,7 +15,7 @@ from telltale.arrow import UNREADABLE
 from telltale.data.splits import Splits
 from telltale.delivery.resuming import Origin, lasting, note_origin
 from telltale.delivery.search_cost import estimate_seconds, measure_predictions, measure_size
-from telltale.delivery.search_outcome import LeftOut, Ranked, rank
+from telltale.delivery.search_outcome import Contender, LeftOut, rank
 from telltale.delivery.search_plan import Candidate, SearchSettings, plan_rungs, shorten_recipe
 from telltale.errors import BundleError, DataError, OutputError, UserError
 from telltale.evaluation.calibration_error import calibration_error
@@ -50,7 +50,7 @@ class Bench:
     """`time.perf_counter()` when the search began: its time counts from here."""
     device: str
     tell: Tell
-    ranked: dict[str, Ranked] = field(default_factory=dict)
+    ranked: dict[str, Contender] = field(default_factory=dict)
     """By name; of a candidate that was trained more than once the longest training."""
     left_out: list[LeftOut] = field(default_factory=list)
 
@@ -93,7 +93,9 @@ def try_all(bench: Bench, candidates: Sequence[Candidate]) -> None:
         if not turns:
             break
         epochs = "the whole of the epochs" if rung.share == 1 else f"1/{round(1 / rung.share)} of the epochs"
-        bench.tell(Note(f"Round {number} of {len(rungs)}: {len(turns)} candidates with {epochs}."))
+        bench.tell(
+            Note(f"Round {number} of {len(rungs)}: {len(turns)} candidate{'s' * (len(turns) != 1)} with {epochs}.")
+        )
         _try_round(bench, turns, weight_after)
         done = [bench.ranked[one.candidate.name] for one in turns if one.candidate.name in bench.ranked]
         order = [one.name for one in rank([one for one in done if one.share == rung.share], bench.settings.by)]
@@ -177,13 +179,16 @@ def _failing(bench: Bench, candidate: Candidate) -> Iterator[None]:
 def explain_failure(error: Exception) -> str | None:
     """Why a candidate failed, in words; None where it is not the candidate's fault: the data, the disk, a mistake."""
     if isinstance(error, UserError):
-        return None if isinstance(error, DataError | OutputError) else f"{error.given} {error.do}"
+        if isinstance(error, DataError | OutputError):
+            return None
+        meant = f"{error.expected} " if error.expected.startswith("Did you mean") else ""
+        return f"{error.given} {meant}{error.do}"
     if isinstance(error, MemoryError) or "memory" in str(error).lower():
         return f"Memory did not suffice ({str(error).partition(chr(10))[0] or type(error).__name__})."
     return None
 
 
-def _train(bench: Bench, turn: _Turn, run: Run | None, seconds: float) -> Ranked:
+def _train(bench: Bench, turn: _Turn, run: Run | None, seconds: float) -> Contender:
     """Train where `run` was left, or anew, and score the validation part."""
     start, recipe = time.perf_counter(), turn.recipe
     if run is None:
@@ -194,8 +199,8 @@ def _train(bench: Bench, turn: _Turn, run: Run | None, seconds: float) -> Ranked
     if recipe.how != "probe" and seconds != float("inf"):
         limit = max(1.0, _LEARNED_IN * seconds)
         recipe = replace(recipe, time=f"{min(limit, read_time(recipe.time) or limit):.0f}s")
-    origin = bench.origin
-    note_origin(run, origin.source, origin.columns, recipe)
+    if not (run.folder / "recipe.toml").is_file():  # else it holds the batch size that was found
+        note_origin(run, bench.origin.source, bench.origin.columns, recipe)
     classifier, run = fit(bench.splits, recipe, run=run, device=bench.device, tell=bench.tell)
     validation = evaluate(classifier, bench.splits.validation, seen="mark", seed=recipe.seed, tell=bench.tell)
     took = time.perf_counter() - start
@@ -210,10 +215,10 @@ def _train(bench: Bench, turn: _Turn, run: Run | None, seconds: float) -> Ranked
     return _rank(turn, run, validation, figures)
 
 
-def _rank(turn: _Turn, run: Run, validation: Evaluation, figures: dict[str, float]) -> Ranked:
+def _rank(turn: _Turn, run: Run, validation: Evaluation, figures: dict[str, float]) -> Contender:
     error = calibration_error(validation.labels, validation.probabilities)
     speed, size, seconds = (float(figures[name]) for name in ("images_per_second", "size_mb", "seconds"))
-    return Ranked(turn.candidate.name, run, validation, error, speed, size, seconds, turn.share)
+    return Contender(turn.candidate.name, run, validation, error, speed, size, seconds, turn.share)
 
 
 def _ask(turn: _Turn) -> dict[str, Any]:
@@ -236,7 +241,7 @@ def _find_run(folder: Path, recipe: Recipe) -> Run | None:
     return None
 
 
-def _reopen(bench: Bench, turn: _Turn, run: Run) -> Ranked | None:
+def _reopen(bench: Bench, turn: _Turn, run: Run) -> Contender | None:
     """What a finished run left; None where it is not finished, or damaged."""
     try:
         figures = read_json(run.folder / CANDIDATE, "candidate", _VERSION).get("figures")
@@ -264,7 +269,7 @@ def _words(recipe: Recipe) -> str:
     return f"{recipe.model}{size}, {recipe.how}{epochs}"
 
 
-def _describe(found: Ranked) -> str:
+def _describe(found: Contender) -> str:
     return f"validation accuracy {found.accuracy}, log loss {found.log_loss.value:.3f}, {found.speed:,.0f} images/s"
 
 
