@@ -14,7 +14,13 @@ from pyarrow import parquet
 from telltale.arrow import UNREADABLE
 from telltale.data.splits import Splits
 from telltale.delivery.resuming import Origin, lasting, note_origin
-from telltale.delivery.search_cost import estimate_seconds, measure_predictions, measure_size
+from telltale.delivery.search_cost import (
+    estimate_seconds,
+    measure_predictions,
+    measure_rate,
+    measure_size,
+    name_work,
+)
 from telltale.delivery.search_outcome import Contender, LeftOut, rank
 from telltale.delivery.search_plan import Candidate, SearchSettings, plan_rungs, shorten_recipe
 from telltale.errors import BundleError, DataError, OutputError, UserError
@@ -22,6 +28,7 @@ from telltale.evaluation.calibration_error import calibration_error
 from telltale.evaluation.evaluation import Evaluation
 from telltale.evaluation.scoring import evaluate
 from telltale.files import create_folder, read_json, write_json
+from telltale.model.classifier import Classifier
 from telltale.progress import Note, Tell
 from telltale.training.fitting import fit
 from telltale.training.recipe import Recipe, read_time
@@ -53,6 +60,8 @@ class Bench:
     ranked: dict[str, Contender] = field(default_factory=dict)
     """By name; of a candidate that was trained more than once the longest training."""
     left_out: list[LeftOut] = field(default_factory=list)
+    speeds: dict[object, float] = field(default_factory=dict)
+    """Pictures per second of predictions, by the kind of network and its preprocessing: measured once for all such."""
 
     @property
     def left(self) -> float:
@@ -106,10 +115,13 @@ def _estimate(bench: Bench, candidates: Sequence[Candidate]) -> dict[str, float]
     """Seconds that each will take, about, cheapest first; 0 for all where there is no limit. Who fails here is out."""
     if bench.left == float("inf"):
         return {one.name: 0.0 for one in candidates}
-    costs = {}
+    costs, rates = dict[str, float](), dict[object, float]()
     for one in candidates:
+        work = name_work(one.recipe)
         with _failing(bench, one):
-            costs[one.name] = estimate_seconds(one.recipe, len(bench.splits.parts), bench.device)
+            rates[work] = rates.get(work) or measure_rate(one.recipe, bench.device)
+            pictures = len(bench.splits.parts)
+            costs[one.name] = estimate_seconds(one.recipe, rates[work], pictures=pictures, device=bench.device)
     costs = dict(sorted(costs.items(), key=lambda pair: pair[1]))
     words = ", ".join(f"{name} {say_seconds(cost)}" for name, cost in costs.items())
     bench.tell(Note(f"Cheapest first; at most about: {words}."))
@@ -207,12 +219,20 @@ def _train(bench: Bench, turn: _Turn, run: Run | None, seconds: float) -> Conten
     validation.save(run.folder / "validation.json")
     validation.save_predictions(run.folder / ANSWERS)
     figures = {
-        "images_per_second": measure_predictions(classifier, bench.splits.validation),
+        "images_per_second": _find_speed(bench, classifier),
         "size_mb": measure_size(run.bundle),
         "seconds": took,
     }
     write_json(run.folder / CANDIDATE, "candidate", _VERSION, _ask(turn) | {"figures": figures})
     return _rank(turn, run, validation, figures)
+
+
+def _find_speed(bench: Bench, classifier: Classifier) -> float:
+    extractor = classifier.extractor
+    kind = (extractor.backbone.architecture, extractor.preprocess, extractor.arithmetic)
+    if kind not in bench.speeds:
+        bench.speeds[kind] = measure_predictions(classifier, bench.splits.validation)
+    return bench.speeds[kind]
 
 
 def _rank(turn: _Turn, run: Run, validation: Evaluation, figures: dict[str, float]) -> Contender:
