@@ -181,7 +181,7 @@ def test_ctrl_c_keeps_what_is_finished_and_the_same_command_goes_on(pictures):
             if len(seen) == 25:  # in the second candidate
                 signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(Interrupted, match=r"1 of 2 candidates are done, and kept in out") as caught:
+    with pytest.raises(Interrupted, match=r"1 of 2 candidates are done; all is kept in out") as caught:
         search(pictures, settings, output="out", tell=interrupt)
     assert caught.value.run == "out"
     content = json.loads((pictures.parent / "out" / "comparison.json").read_text())

@@ -33,7 +33,8 @@ def compare(
     by: Annotated[str | None, Option(help="DATA: what ranks: accuracy or loss. [default: accuracy]")] = None,
     time: Annotated[str, Option(help="DATA: time for all trainings together, such as 20m or 1.5h.")] = "",
     halving: Annotated[
-        bool, Option("--halving", help="DATA: begin all with few epochs, go on with the better half, and so on.")
+        bool,
+        Option("--halving", help="DATA: train all for a few epochs, the best third for three times as many, …"),
     ] = False,
     fit: Annotated[str | None, Option(help="DATA: probe, finetune or scratch, for all.")] = None,
     epochs: Annotated[int | None, Option(help="DATA: passes over the training pictures, at most.")] = None,
@@ -131,7 +132,8 @@ def _read(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def _search(data: str, wanted: dict[str, Any], about: dict[str, Any], *, as_json: bool, context: Context) -> None:
-    from telltale.delivery.search import SearchSettings, search
+    from telltale.delivery.search import search
+    from telltale.delivery.search_plan import SearchSettings
 
     try:
         with progress() as tell:

@@ -282,7 +282,7 @@ def _explain_stop(bench: Bench, candidates: Sequence[Candidate], error: Keyboard
         bench.left_out += [LeftOut(one.name, one.recipe, False, "The search was stopped before.") for one in missing]
         _write(bench, candidates, _compare(rank(list(bench.ranked.values()), bench.settings.by)), None)
     what = f"{error.text} " if isinstance(error, Interrupted) else "Stopped. "
-    text = f"{what}{done} of {len(candidates)} candidates are done, and kept in {bench.folder}."
+    text = f"{what}{done} of {len(candidates)} candidates are done; all is kept in {bench.folder}."
     return Interrupted(text, str(bench.folder))
 
 

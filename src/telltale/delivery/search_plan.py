@@ -199,7 +199,7 @@ def plan_rungs(count: int, epochs: int) -> tuple[Rung, ...]:
     counts = [count]
     while counts[-1] > 1 and FACTOR ** len(counts) <= epochs:
         counts.append(math.ceil(counts[-1] / FACTOR))
-    return tuple(Rung(number, FACTOR ** (place + 1 - len(counts))) for place, number in enumerate(counts))
+    return tuple(Rung(number, float(FACTOR) ** (place + 1 - len(counts))) for place, number in enumerate(counts))
 
 
 def shorten_recipe(recipe: Recipe, share: float) -> Recipe:
