@@ -33,7 +33,8 @@ def compare(
     by: Annotated[str | None, Option(help="DATA: what ranks: accuracy or loss. [default: accuracy]")] = None,
     time: Annotated[str, Option(help="DATA: time for all trainings together, such as 20m or 1.5h.")] = "",
     halving: Annotated[
-        bool, Option("--halving", help="DATA: begin all with few epochs, go on with the better half, and so on.")
+        bool,
+        Option("--halving", help="DATA: train all for a few epochs, the best third for three times as many, …"),
     ] = False,
     fit: Annotated[str | None, Option(help="DATA: probe, finetune or scratch, for all.")] = None,
     epochs: Annotated[int | None, Option(help="DATA: passes over the training pictures, at most.")] = None,
