@@ -15,7 +15,8 @@ from telltale.delivery.rehearsal import Rehearsal, Task
 from telltale.delivery.resume_proof import compare_runs
 from telltale.delivery.resuming import Origin, note_origin, read_origin, resolve_paths
 from telltale.errors import BundleError, DataError, Interrupted, OutputError, RecipeError, SourceError
-from telltale.evaluation.evaluation import Evaluation, describe
+from telltale.evaluation.evaluation import Evaluation
+from telltale.evaluation.wording import describe
 from telltale.files import locked
 from telltale.progress import Advance, Note, silent
 from telltale.training.recipe import Recipe

@@ -7,7 +7,9 @@ import pytest
 from pyarrow import parquet
 
 from telltale.errors import BundleError, DataError, ModelError
-from telltale.evaluation.evaluation import Evaluation, describe, printable, score
+from telltale.evaluation.evaluation import Evaluation, score
+from telltale.evaluation.wording import describe
+from telltale.words import printable
 
 
 def scored(images=250, classes=2, names=None, seed=0, **options):

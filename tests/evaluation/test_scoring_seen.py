@@ -12,9 +12,10 @@ from telltale.data.index import scan
 from telltale.data.manifest import Manifest
 from telltale.data.splits import split
 from telltale.errors import BundleError, DataError, RecipeError
-from telltale.evaluation.evaluation import Evaluation, Seen, describe, score
+from telltale.evaluation.evaluation import Evaluation, Seen, score
 from telltale.evaluation.metrics import Interval
 from telltale.evaluation.scoring import evaluate
+from telltale.evaluation.wording import describe
 from telltale.files import write_manifest
 from telltale.model.bundle import load, save
 

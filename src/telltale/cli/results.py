@@ -31,7 +31,7 @@ def print_training(training: "Training", as_json: bool, *, following: str) -> No
         }
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
         return _check_mirrors(training)
-    from telltale.evaluation.evaluation import tabulate
+    from telltale.evaluation.wording import tabulate
 
     say()
     typer.echo(tabulate(training.test, "test pictures"))

@@ -6,11 +6,11 @@ from telltale.data.duplicates import Duplicates, add_pairs, find_duplicates, fin
 from telltale.data.index import Index, describe_reasons
 from telltale.data.splits import Splits, split
 from telltale.delivery.first_look import tell_notes
-from telltale.evaluation.evaluation import printable
 from telltale.model.features import Extractor
 from telltale.model.lookalikes import find_lookalikes
 from telltale.progress import Note, Tell
 from telltale.training.recipe import Recipe
+from telltale.words import printable
 
 SHOWN_LEAKS: Final = 3
 """Pairs of leaking pictures that are named while training; `telltale inspect` shows them all."""

@@ -10,9 +10,10 @@ import numpy as np
 
 from telltale.delivery.chart import HEIGHT, WIDTH, draw_lines
 from telltale.delivery.page import data_uri, embed_thumbnail, render_page, turn_to_jpeg, write_page
-from telltale.evaluation.evaluation import NAMES, ClassScore, Evaluation, describe
+from telltale.evaluation.evaluation import NAMES, ClassScore, Evaluation
 from telltale.evaluation.metrics import Interval
 from telltale.evaluation.picture import draw_confusion
+from telltale.evaluation.wording import describe
 
 TEMPLATE: Final = "report.html.jinja"
 

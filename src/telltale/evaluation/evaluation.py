@@ -1,6 +1,5 @@
 """`Evaluation`: how good a classifier is on labelled pictures, and how sure that is; as a value, as text, as JSON."""
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,7 +12,6 @@ from telltale.errors import BundleError, DataError, ModelError
 from telltale.evaluation import metrics
 from telltale.evaluation.metrics import Floats, Interval, Ints
 from telltale.files import read_json, write_atomic, write_json
-from telltale.words import columns, fit, printable as printable
 
 KIND: Final = "evaluation"
 VERSION: Final = 1
@@ -28,7 +26,6 @@ NAMES: Final = {
 """Every metric and the words for it, in the order in which they are shown."""
 
 KEPT_MISTAKES: Final = 100
-SHOWN_CLASSES: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +183,8 @@ class Evaluation:
         return write_atomic(Path(path), lambda file: parquet.write_table(table, file))
 
     def __str__(self) -> str:
+        from telltale.evaluation.wording import tabulate
+
         return tabulate(self)
 
 
@@ -236,57 +235,6 @@ def score(
     )
 
 
-def tabulate(evaluation: Evaluation, pictures: str = "pictures") -> str:
-    """The verdict, the metrics and the classes as text for 80 columns; `pictures` as in `describe`."""
-    verdict = textwrap.wrap(describe(evaluation, pictures), 80)
-    return "\n".join([*verdict, "", *_metric_lines(evaluation), "", *_class_lines(evaluation)])
-
-
-def describe(evaluation: Evaluation, pictures: str = "pictures") -> str:
-    """The verdict in sentences; `pictures` says of what kind they are, such as "test pictures".
-
-    >>> print(describe(score(np.array([0, 1]), np.eye(2), ["cat", "dog"])))
-    On 2 pictures: 100.0 % right, 95 % interval 34.2 to 100.0 %. Always saying 'cat' would be 50.0 % right. \
-That is not surely better.
-    """
-    right = evaluation.metrics["accuracy"]
-    if evaluation.images == 1:
-        pictures = pictures.replace("pictures", "picture", 1)
-    sentences = [
-        f"On {evaluation.images:,} {pictures}: {_percent(right.value)} % right, "
-        f"95 % interval {_percent(right.low)} to {_percent(right.high)} %.",
-        f"Always saying {printable(evaluation.majority, 40)!r} would be {_percent(evaluation.baseline)} % right.",
-    ]
-    if right.high < evaluation.baseline:
-        sentences.append("That is worse.")
-    elif right.low <= evaluation.baseline:
-        sentences.append("That is not surely better.")
-    if evaluation.unreadable:
-        sentences.append(f"{evaluation.unreadable:,} more could not be read and are not counted.")
-    sentences += _describe_seen(evaluation)
-    if evaluation.looks > 1:
-        sentences.append(
-            f"This run has scored them {evaluation.looks} times: what was chosen after the first may fit them."
-        )
-    return " ".join(sentences)
-
-
-def _describe_seen(evaluation: Evaluation) -> list[str]:
-    """A warning where the classifier knows some of the pictures from its training."""
-    seen = evaluation.seen
-    kinds = {
-        "were learned from": seen.learned,
-        "look like one that was": seen.alike,
-        "chose between its settings": seen.chose,
-    }
-    known = [f"{count:,} {words}" for words, count in kinds.items() if count]
-    if not known:
-        return []
-    right = seen.accuracy_on_new
-    rest = f"on the new ones it is {_percent(right.value)} % right" if right else "none of the others is new"
-    return [f"Not all are new: {' and '.join(known)}; {rest}."]
-
-
 def _check(labels: Ints, probabilities: Floats, classes: Sequence[str], paths: Sequence[str], unreadable: int) -> None:
     if probabilities.shape != (len(labels), len(classes)) or (paths and len(paths) != len(labels)):
         raise ValueError(
@@ -334,33 +282,3 @@ def _read_seen(values: dict[str, Any]) -> Seen:
 def _class_score(values: dict[str, Any]) -> ClassScore:
     figures = {name: Interval(**values[name]) for name in ("precision", "recall", "f1")}
     return ClassScore(name=values["name"], support=int(values["support"]), **figures)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f}"
-
-
-def _metric_lines(evaluation: Evaluation) -> list[str]:
-    lines = [f"{'':<20}{'value':>7}   95 % interval"]
-    for name, words in NAMES.items():
-        if name in evaluation.metrics:
-            figure = evaluation.metrics[name]
-            lines.append(f"{words:<20}{figure.value:>7.3f}   {figure.low:.3f} to {figure.high:.3f}")
-    return lines
-
-
-def _class_lines(evaluation: Evaluation) -> list[str]:
-    """A line for each class; of many only those with the lowest recall, lowest first."""
-    shown, rest = list(evaluation.per_class), ""
-    if len(shown) > SHOWN_CLASSES:
-        present = sorted((one for one in shown if one.support), key=lambda one: (one.recall.value, -one.support))
-        rest = f"The {min(SHOWN_CLASSES, len(present))} of {len(shown)} classes with the lowest recall, lowest first."
-        shown = present[:SHOWN_CLASSES]
-    width = max([5, *(min(26, columns(printable(one.name))) for one in shown)])
-    lines = [f"{'class':<{width}}  {'pictures':>8}  {'precision':>9}  {'recall':>6} {'95 % interval':<15}  {'F1':>5}"]
-    for one in shown:
-        lines.append(
-            f"{fit(one.name, width)}  {one.support:>8,}  {one.precision.value:>9.3f}"
-            f"  {one.recall.value:>6.3f} {f'[{one.recall.low:.3f}, {one.recall.high:.3f}]':<15}  {one.f1.value:>5.3f}"
-        )
-    return [rest, "", *lines] if rest else lines

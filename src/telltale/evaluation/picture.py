@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from telltale.evaluation.evaluation import Evaluation, printable
+from telltale.evaluation.evaluation import Evaluation
+from telltale.words import printable
 
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 Colour: TypeAlias = tuple[int, int, int]
