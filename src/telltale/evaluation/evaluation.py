@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from telltale.errors import BundleError, DataError, ModelError
 from telltale.evaluation import metrics
+from telltale.evaluation.calibration import CalibrationCheck
+from telltale.evaluation.conformal import SetCheck
 from telltale.evaluation.metrics import Floats, Interval, Ints
+from telltale.evaluation.selective import Selective
 from telltale.files import read_json, write_atomic, write_json
 
 KIND: Final = "evaluation"
@@ -86,12 +89,24 @@ class Evaluation:
     """Which of the scored pictures the classifier knows from its training."""
     looks: int = 1
     """How often this run has scored these pictures; from the second time on their result may have led to a choice."""
+    calibration: CalibrationCheck | None = None
+    """How well the probabilities fit what is right."""
+    selective: Selective | None = None
+    """What the reject rule does here."""
+    sets: SetCheck | None = None
+    """What the prediction sets are worth here."""
+    clusters: int = 0
+    """Groups of pictures that the intervals are clustered by; 0: every picture counts alone."""
     paths: tuple[str, ...] = ()
     """Names of the pictures, in the order of `labels`; empty after `load`."""
     labels: Ints = field(default_factory=lambda: np.empty(0, np.int32), repr=False)
     """True class of each picture; empty after `load`."""
     probabilities: Floats = field(default_factory=lambda: np.empty((0, 0), np.float32), repr=False)
     """Probability of each class for each picture; empty after `load`."""
+    verdicts: NDArray[np.int8] = field(default_factory=lambda: np.empty(0, np.int8), repr=False)
+    """Of the reject rule on each picture; empty where there is none, and after `load`."""
+    strangeness: NDArray[np.float32] = field(default_factory=lambda: np.empty(0, np.float32), repr=False)
+    """How unlike the training pictures each one is; empty where that is not known, and after `load`."""
 
     @property
     def images(self) -> int:
@@ -186,6 +201,11 @@ class Evaluation:
         from telltale.evaluation.wording import tabulate
 
         return tabulate(self)
+
+    def _repr_html_(self) -> str:
+        from telltale.evaluation.notebook import lay_evaluation
+
+        return lay_evaluation(self)
 
 
 def score(
