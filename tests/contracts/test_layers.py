@@ -40,7 +40,7 @@ ONLY = {  # a library that one or two files know
     "fsspec": {"data.remote_store", "storage.bucket", "storage.connection"},
     "google": {"storage.credentials"},
     "h5py": {"model.keras_weights"},
-    "matplotlib": {"delivery.gallery"},
+    "matplotlib": {"delivery.figures", "delivery.gallery"},
     "mlflow": {"training.trackers.mlflow"},
     "requests": {"storage.credentials", "storage.deadline", "storage.drive_calls"},
     "tensorboard": {"training.trackers.tensorboard"},

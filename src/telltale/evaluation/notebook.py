@@ -53,13 +53,8 @@ def _trust(evaluation: Evaluation) -> list[Markup]:
 def _classes(evaluation: Evaluation) -> list[Markup]:
     scores = list(evaluation.per_class)
     if len(scores) > MOST_CLASSES:
-        scores = sorted((one for one in scores if one.support), key=lambda one: one.recall.value)[:MOST_CLASSES]
-    rows = [
-        [one.name, f"{one.support:,}", *_figures(one.recall), *_figures(one.precision)]
-        if one.support
-        else [one.name, "0"]
-        for one in scores
-    ]
+        scores = sorted(scores, key=lambda one: (not one.support, one.recall.value))[:MOST_CLASSES]
+    rows = [[one.name, f"{one.support:,}", *_figures(one.recall), *_figures(one.precision)] for one in scores]
     rest = len(evaluation.per_class) - len(scores)
     head = ("class", "pictures", "recall", "95 % interval", "precision", "95 % interval")
     return [lay_table(rows, head), paragraph(f"{rest:,} more classes with a higher recall." if rest else "")]
