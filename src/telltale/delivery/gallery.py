@@ -40,10 +40,10 @@ def show(
 ) -> "Figure":
     """A matplotlib figure: of an `Index` one row of samples per class, of `Findings` one row per check, worst first.
 
-    At most `columns` pictures in each of at most `rows` rows; `seed` draws the samples. Of an `Evaluation` the confusion
-    matrix (with `normalised` each row's shares instead of counts) and, where they are known, the reliability diagram
-    and accuracy over coverage; of a `Run` loss and accuracy over its epochs. A notebook displays the figure; elsewhere
-    `figure.savefig(path)` writes it. Needs matplotlib: `pip install 'telltale[notebook]'`.
+    At most `columns` pictures in each of at most `rows` rows; `seed` draws the samples. Of an `Evaluation` the
+    confusion matrix (with `normalised` shares of each row instead of counts) and, where they are known, the reliability
+    diagram and accuracy over coverage; of a `Run` loss and accuracy over its epochs. A notebook displays the figure;
+    elsewhere `figure.savefig(path)` writes it. Needs matplotlib: `pip install 'telltale[notebook]'`.
     """
     if isinstance(what, Evaluation):
         return draw_evaluation(what, normalised=normalised)
