@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings, strategies as st
 
 from telltale.data.index import _SCHEMA, Index
-from telltale.data.splits import PARTS, Splits, given_part, split
+from telltale.data.splits import PARTS, Splits, given_part, reserve_calibration, split
 from telltale.errors import BundleError, DataError
 
 TRAIN, VALIDATION, TEST = range(3)
@@ -359,3 +359,23 @@ def test_a_flipped_byte_of_splits_is_a_clear_error_or_harmless(tmp_path):
         except BundleError:
             continue
         assert len(splits.parts) == len(index)
+
+
+def test_half_of_a_large_validation_part_is_kept_for_calibration(tmp_path):
+    splits = split(plain(700, 700), seed=3)
+    apart = reserve_calibration(splits, seed=3)
+    assert sizes(splits) == [980, 210, 210]
+    assert sizes(apart) == [980, 106, 210]
+    assert list(apart.calibration.counts.values()) == [52, 52]
+    assert {*apart.calibration.paths, *apart.validation.paths} == set(splits.validation.paths)
+    assert apart.notes[-1] == "104 of 210 validation pictures only calibrate the probabilities: they choose nothing."
+    assert list(apart.named) == [*PARTS, "calibration"] and list(splits.named) == list(PARTS)
+    assert reserve_calibration(apart) is apart
+    again = Splits.load(apart.save(tmp_path / "splits.arrow"), apart.index)
+    assert np.array_equal(again.parts, apart.parts) and len(again.calibration) == 104
+
+
+def test_a_small_validation_part_stays_whole():
+    splits = split(plain(600, 600))
+    assert len(splits.validation) == 180
+    assert reserve_calibration(splits) is splits

@@ -60,7 +60,9 @@ def test_a_probe_has_no_rate(pictures, tmp_path):
 def test_a_loss_that_is_no_number_is_said(pictures, tmp_path, weights):
     tensors = load_file(weights / f"{NETWORK}.safetensors")
     save_file({**tensors, "bn2.weight": tensors["bn2.weight"] * float("inf")}, "burst.safetensors")
-    burst = Recipe(model=NETWORK, img_size=SIDE, fit="finetune", hidden=4, weights="burst.safetensors", precision="f32")
+    burst = Recipe(
+        model=NETWORK, img_size=SIDE, fit="finetune", hidden=4, weights="burst.safetensors", arithmetic="f32"
+    )
     with pytest.raises(RecipeError, match=r"The loss is no finite number before anything was learned"):
         search_rate(pictures, burst)
     assert not (tmp_path / "rates").exists()

@@ -164,7 +164,7 @@ def _begin(
         network, build_optimizer(groups, recipe), Average(network, recipe.ema) if recipe.ema else None, frozen
     )
     weights = torch.from_numpy(class_weights(pictures.codes, 2)) if recipe.balance == "weights" else None
-    precision = "bf16" if recipe.precision == "bf16" else "f32"
+    precision = "bf16" if recipe.arithmetic == "bf16" else "f32"
     lesson = Lesson(forward, *feeds, Loss(smoothing=recipe.label_smoothing, weights=weights), recipe, precision)
     store = Store(folder, RUN) if folder else None
     mark = store.newest(print) if store else None

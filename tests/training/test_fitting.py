@@ -103,7 +103,7 @@ def test_the_same_seed_gives_the_same_weights(splits, tmp_path, recipe):
     assert first != other and rows[0] != rows[2]
 
 
-@pytest.mark.parametrize("changes", [{}, {"freeze": 1.0, "precision": "auto"}], ids=["all", "frozen"])
+@pytest.mark.parametrize("changes", [{}, {"freeze": 1.0, "arithmetic": "auto"}], ids=["all", "frozen"])
 def test_an_interrupted_run_is_finished_by_its_own_recipe(splits, tmp_path, changes):
     recipe = replace(FINETUNE, **changes)
     _, straight = fit(splits, recipe, run=run_in(tmp_path / "straight"))

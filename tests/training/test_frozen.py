@@ -22,7 +22,7 @@ from telltale.training.start import Start
 from telltale.training.views import Views, view_features
 
 BASE = {
-    "model": "test_efficientnet", "fit": "finetune", "img_size": 64, "epochs": 2, "batch_size": 8, "precision": "f32",
+    "model": "test_efficientnet", "fit": "finetune", "img_size": 64, "epochs": 2, "batch_size": 8, "arithmetic": "f32",
     "lr": 0.01, "augment": (), "freeze": 0.6,
 }  # fmt: skip
 CHANGES = ("flip", "brightness=0.4")

@@ -17,7 +17,7 @@ from telltale.training.recipe import Recipe
 from telltale.training.run import Run
 from telltale.training.store import Store
 
-BASE = {"fit": "scratch", "epochs": 3, "batch_size": 8, "lr": 0.02, "precision": "f32", "patience": 0, "augment": ()}
+BASE = {"fit": "scratch", "epochs": 3, "batch_size": 8, "lr": 0.02, "arithmetic": "f32", "patience": 0, "augment": ()}
 
 
 class Flat(nn.Module):

@@ -26,7 +26,7 @@ from telltale.training.guard import CHECK_STEPS, NotFinite
 from telltale.training.loop import Stopped, TooLarge, measure, pieces_of, train_epochs
 from telltale.training.recipe import Recipe
 
-BASE = {"fit": "scratch", "epochs": 3, "batch_size": 8, "lr": 0.02, "precision": "f32", "patience": 0, "augment": ()}
+BASE = {"fit": "scratch", "epochs": 3, "batch_size": 8, "lr": 0.02, "arithmetic": "f32", "patience": 0, "augment": ()}
 EXACT = BASE | {"optimizer": "sgd", "dropout": 0.0, "schedule": "constant"}
 """Equal but for last digits, whatever is added up first: Adam makes steps of one size of gradients near zero."""
 

@@ -28,9 +28,9 @@ from telltale.training.recipe import Recipe
 from telltale.training.run import Run
 from telltale.training.store import STATE, Store, find_pointed
 
-SCRATCH = Recipe(model="cnn", img_size=24, epochs=3, batch_size=8, lr=0.003, precision="f32").resolved
+SCRATCH = Recipe(model="cnn", img_size=24, epochs=3, batch_size=8, lr=0.003, arithmetic="f32").resolved
 FINETUNE = Recipe(
-    model="test_efficientnet", fit="finetune", img_size=64, epochs=3, batch_size=8, lr=0.003, precision="f32"
+    model="test_efficientnet", fit="finetune", img_size=64, epochs=3, batch_size=8, lr=0.003, arithmetic="f32"
 ).resolved
 FROZEN = replace(FINETUNE, freeze=0.6, augment=(), ema=0.9)
 
@@ -130,7 +130,7 @@ def test_killed_with_sigkill_it_goes_on_as_if_it_had_not_been(splits, contents, 
         (FINETUNE, {"pool": "max", "fit": "scratch"}),
         (FINETUNE, {"output": "sigmoid", "hidden": 12, "ema": 0.9}),
         (FINETUNE, {"freeze": 1.0, "hidden": 12, "augment": (), "output": "sigmoid"}),
-        (FINETUNE, {"freeze": 1.0, "precision": "bf16", "augment": ()}),
+        (FINETUNE, {"freeze": 1.0, "arithmetic": "bf16", "augment": ()}),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else value.how,
 )
@@ -138,7 +138,7 @@ def test_the_classifier_answers_as_the_network_that_was_trained(
     two_classes, extractor, read_pointed, tmp_path, recipe, changes
 ):
     recipe = replace(recipe, epochs=2, **changes)
-    if recipe.precision == "bf16" and not has_bf16():
+    if recipe.arithmetic == "bf16" and not has_bf16():
         pytest.skip("needs a processor with bf16")
     run = run_in(tmp_path / "run")
     given, head, found = train(two_classes, recipe, run, extractor)
@@ -213,14 +213,14 @@ def test_what_is_found_is_told(splits):
 
 def test_precision_is_what_the_processor_is_fast_with(splits):
     for wanted, expected in (("f32", "f32"), ("bf16", "bf16"), ("auto", "bf16" if has_bf16() else "f32")):
-        recipe = replace(SCRATCH, precision=wanted)
+        recipe = replace(SCRATCH, arithmetic=wanted)
         assert prepare(splits, recipe, device="cpu", extractor=None, tell=silent)[2].precision == expected
 
 
 def test_elsewhere_it_goes_on_in_the_precision_that_it_began_with(splits, read_pointed, tmp_path):
     run, told = run_in(tmp_path / "run"), []
     with pytest.raises(Interrupted):
-        train(splits, replace(SCRATCH, precision="bf16"), run, tell=interrupt_at(9))
+        train(splits, replace(SCRATCH, arithmetic="bf16"), run, tell=interrupt_at(9))
     train(splits, SCRATCH, run, tell=told.append)
     assert any(isinstance(one, Note) and one.text.startswith("Training on the processor in bf16") for one in told)
     assert read_pointed(run.weights, "last").facts["precision"] == "bf16"

@@ -18,7 +18,7 @@ SHARE = "A share between 0 and 0.9"
         ({"fit": "full"}, "fit is 'full'. One of 'auto', 'probe', 'finetune', 'scratch'"),
         ({"resize": "stretch"}, "resize is 'stretch'. One of 'crop', 'squash', 'pad'"),
         ({"schedule": "linear"}, "schedule is 'linear'. One of 'cosine', 'constant', 'plateau', 'step'"),
-        ({"precision": "f16"}, "precision is 'f16'. One of 'auto', 'f32', 'bf16'"),
+        ({"arithmetic": "f16"}, "arithmetic is 'f16'. One of 'auto', 'f32', 'bf16'"),
         ({"pool": "min"}, "pool is 'min'. One of '', 'avg', 'max'"),
         ({"output": "tanh"}, "output is 'tanh'. One of 'softmax', 'sigmoid'"),
         ({"pixels": "0..1"}, "pixels is '0..1'. One of 'auto', 'raw', 'unit', 'symmetric'"),
@@ -146,7 +146,8 @@ def test_a_text_that_cannot_be_is_refused(name, text, words):
 OTHER = Recipe(
     model="test_vit", fit="scratch", weights="w.pth", img_size=96, resize="pad", seed=3, val_split=0.2, test_split=0.1,
     near_duplicates=False, mirrored_duplicates=True, lookalikes=True, fix_leaks=True, labels_fix="fix.csv",
-    precision="f32", pool="max", hidden=128, dropout=0.5, output="sigmoid", pixels="symmetric", epochs=7, time="1.5h",
+    arithmetic="f32", precision=0.9, coverage=0.8,
+    pool="max", hidden=128, dropout=0.5, output="sigmoid", pixels="symmetric", epochs=7, time="1.5h",
     batch_size=5, accumulate=2, optimizer="sgd", lr=1e-5, layer_decay=0.9, freeze=0.5, fix_norms=False, views=3,
     weight_decay=0.01, schedule="plateau", warmup=1.5, step_epochs=3, factor=0.5, patience=0, label_smoothing=0.1,
     balance="weights", ema=0.999, clip=1.0, augment=("medium", 'rotation="20"', "é"), compile=True,
@@ -228,3 +229,8 @@ def test_no_recipe_is_explained(tmp_path, content):
 def test_a_limit_of_time_is_for_one_training():
     with pytest.raises(RecipeError, match=r"time is '10m'\. No limit of time in a cross-validation"):
         Recipe(time="10m", folds=3)
+
+
+def test_the_first_name_of_arithmetic_is_read(tmp_path):
+    (tmp_path / "recipe.toml").write_text('precision = "bf16"\nepochs = 3\n')
+    assert Recipe.load(tmp_path / "recipe.toml") == Recipe(arithmetic="bf16", epochs=3)

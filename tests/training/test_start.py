@@ -19,7 +19,7 @@ from telltale.training.probe import fit_probe
 from telltale.training.recipe import Recipe
 from telltale.training.start import check_output, start_from_nothing, start_from_probe
 
-FINETUNE = Recipe(model="test_efficientnet", fit="finetune", img_size=64, precision="f32", augment=())
+FINETUNE = Recipe(model="test_efficientnet", fit="finetune", img_size=64, arithmetic="f32", augment=())
 
 
 @pytest.fixture

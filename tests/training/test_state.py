@@ -16,7 +16,7 @@ from telltale.training.loop import Stopped, train_epochs
 from telltale.training.recipe import Recipe
 from telltale.training.store import STATE, Store, find_pointed
 
-BASE = {"fit": "finetune", "epochs": 3, "batch_size": 8, "lr": 0.02, "precision": "f32", "patience": 0}
+BASE = {"fit": "finetune", "epochs": 3, "batch_size": 8, "lr": 0.02, "arithmetic": "f32", "patience": 0}
 RECIPES = {
     "plain": {"augment": ()},
     "mixed": {"augment": ("flip", "rotation=20", "mixup=0.4"), "label_smoothing": 0.1},
@@ -28,7 +28,7 @@ RECIPES = {
     "patience": {"patience": 1, "lr": 0.3, "schedule": "constant", "epochs": 20},
     "sgd": {"optimizer": "sgd", "weight_decay": 0.01},
     "frozen": {"freeze": 0.5, "augment": ("flip", "brightness=0.2"), "views": 2},
-    "bf16": {"precision": "bf16"},
+    "bf16": {"arithmetic": "bf16"},
     "sigmoid": {"output": "sigmoid", "accumulate": 3},
     "together": {
         "augment": ("flip", "cutmix", "cutout"), "accumulate": 2, "ema": 0.8, "balance": "sampling",

@@ -105,6 +105,10 @@ def train(
     folds: Annotated[
         int | None, Option(help="Cross-validation: train so many times, so that every picture is tested once.")
     ] = None,
+    precision: Annotated[
+        float | None,
+        Option(help="Share right that accepted answers are to have; 0: answer always. [default: 0.99]"),
+    ] = None,
     fix_leaks: Annotated[
         bool | None,
         Option("--fix-leaks", help="Move copies of earlier pictures out of the source's validation and test parts."),
@@ -133,7 +137,8 @@ def train(
     usual = {
         "model": model, "fit": fit, "weights": weights, "start_from": from_, "epochs": epochs, "time": time,
         "batch_size": batch_size, "img_size": img_size, "lr": lr, "patience": patience, "freeze": freeze,
-        "seed": seed, "val_split": val_split, "test_split": test_split, "folds": folds, "fix_leaks": fix_leaks,
+        "seed": seed, "val_split": val_split, "test_split": test_split, "folds": folds, "precision": precision,
+        "fix_leaks": fix_leaks,
         "labels_fix": labels_fix, "mirrors": tuple(one for one in mirror if one != "none") if mirror else None,
         "trackers": tuple(tracker) if tracker else None,
     }  # fmt: skip

@@ -47,10 +47,10 @@ class Manifest:
 
     @classmethod
     def of(cls, samples: pa.Table, parts: NDArray[np.int8], radius: float) -> "Manifest":
-        """The manifest of samples (the table of an `Index`) that are in these parts: 0 train, 1 validation."""
-        rows = np.flatnonzero((parts == 0) | (parts == 1))
+        """The manifest of samples (the table of an `Index`) in these parts: 0 train; 1 validation and 3 calibration."""
+        rows = np.flatnonzero(np.isin(parts, (0, 1, 3)))
         table = samples.select(["pixels", "fingerprint"]).take(pa.array(rows))
-        return cls(table.append_column("part", pa.array(parts[rows], pa.int8())).cast(_SCHEMA), radius)
+        return cls(table.append_column("part", pa.array(parts[rows] > 0).cast(pa.int8())).cast(_SCHEMA), radius)
 
     def join(self, earlier: "Manifest") -> "Manifest":
         """This with what `earlier` lists besides: for weights that began as those of another classifier."""

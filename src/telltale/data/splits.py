@@ -5,7 +5,7 @@ has fixed is kept, and where that leaks it is said which picture is a copy of wh
 number that was used to choose something says little about pictures never seen.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -25,8 +25,14 @@ from telltale.data.leaks import GROUP, LEAKS, LOOKS, PIXELS, find_leaks
 from telltale.errors import BundleError, DataError
 
 PARTS: Final = ("train", "validation", "test")
+"""What a source may fix, and every split has."""
+
 FORMAT_VERSION: Final = 2
-_TRAIN, _VALIDATION, _TEST = range(3)
+_TRAIN, _VALIDATION, _TEST, _CALIBRATION = range(4)
+_NAMES: Final = (*PARTS, "calibration")
+
+LEAST_CALIBRATION: Final = 100
+"""Pictures below which no calibration part is taken from the validation part: a threshold set on fewer says little."""
 _SCHEMA: Final = pa.schema(
     [
         ("path", pa.string()),
@@ -43,7 +49,8 @@ _SCHEMA: Final = pa.schema(
 class Splits:
     """The readable samples of an `Index`, each in one part.
 
-    `parts` int8 `[len(index)]`: 0 train, 1 validation, 2 test, -1 in none (unreadable or without a label).
+    `parts` int8 `[len(index)]`: 0 train, 1 validation, 2 test, 3 calibration, -1 in none (unreadable or without a
+    label). Only some splits have a calibration part (`reserve_calibration`).
     `notes` are sentences about what was decided. `leaks` (columns of `LEAKS`) has a row for every picture of
     validation and test that is a copy, or of the group, of one in an earlier part because the source fixed it so.
     `radius` is the distance of fingerprints up to which pictures counted as looking the same.
@@ -70,9 +77,21 @@ class Splits:
         """The samples to report on, used for nothing else."""
         return self.index.take(np.flatnonzero(self.parts == _TEST))
 
+    @cached_property
+    def calibration(self) -> Index:
+        """The samples that probabilities are calibrated with, used for nothing else; often none."""
+        return self.index.take(np.flatnonzero(self.parts == _CALIBRATION))
+
+    @property
+    def named(self) -> dict[str, Index]:
+        """The parts by name, in their order; the calibration part only where it has samples."""
+        parts = dict(zip(_NAMES, (self.train, self.validation, self.test, self.calibration), strict=True))
+        return {name: part for name, part in parts.items() if len(part) or name in PARTS}
+
     def save(self, path: Path) -> Path:
         """Write as an Arrow file: path, label, digest and part of every sample, and which one it is a copy of."""
-        names = pa.array([*PARTS, None]).take(pa.array(np.where(self.parts < 0, 3, self.parts), pa.int8()))
+        places = np.where(self.parts < 0, len(_NAMES), self.parts)
+        names = pa.array([*_NAMES, None]).take(pa.array(places, pa.int8()))
         table = self.index.table.select(["path", "label", "digest"]).append_column("part", names)
         at = pc.index_in(pa.array(np.arange(len(self.parts))), value_set=self.leaks.column("row"))
         table = table.append_column("copy_of", self.leaks.column("other").take(at))
@@ -107,7 +126,7 @@ class Splits:
                 expected="The same pictures in the same order.",
                 do="Use the index.arrow that lies beside them, or split again.",
             )
-        parts = pc.index_in(table.column("part"), value_set=pa.array(PARTS)).fill_null(-1)
+        parts = pc.index_in(table.column("part"), value_set=pa.array(_NAMES)).fill_null(-1)
         notes = tuple(texts[f"note:{n}"] for n in range(len(texts)) if f"note:{n}" in texts)
         rows = np.flatnonzero(
             table.column("copy_of").is_valid().to_numpy() & table.column("likeness").is_valid().to_numpy()
@@ -117,10 +136,7 @@ class Splits:
         return cls(index, parts.to_numpy().astype(np.int8), notes, pa.table(columns, schema=LEAKS), radius)
 
     def __str__(self) -> str:
-        rows = [
-            f"{len(part):>9,}  {name}"
-            for name, part in zip(PARTS, (self.train, self.validation, self.test), strict=True)
-        ]
+        rows = [f"{len(part):>9,}  {name}" for name, part in self.named.items()]
         return "\n".join([*rows, *self.notes])
 
 
@@ -199,6 +215,26 @@ def split_folds(
         note = f"Fold {number + 1} of {folds}: its pictures are the test part, the others are learned from."
         found.append(Splits(index, parts, (note,), radius=duplicates.radius))
     return tuple(found)
+
+
+def reserve_calibration(splits: Splits, *, seed: int = 0) -> Splits:
+    """`splits` with half of the validation part, by class, as a calibration part, which chooses nothing.
+
+    What belongs together stays together. Where a half would be fewer than `LEAST_CALIBRATION` pictures, and where there
+    is such a part already, `splits` are given back as they are.
+    """
+    count = len(splits.validation)
+    if len(splits.calibration) or count < 2 * LEAST_CALIBRATION:
+        return splits
+    rows = np.flatnonzero(splits.parts == _VALIDATION)
+    units = find_units(splits.validation, find_duplicates(splits.validation))
+    parts = splits.parts.copy()
+    parts[rows] = np.array([_VALIDATION, _CALIBRATION], np.int8)[
+        deal(units, splits.index.codes[rows], (0.5, 0.5), seed=seed)
+    ]
+    apart = int((parts == _CALIBRATION).sum())
+    note = f"{apart:,} of {count:,} validation pictures only calibrate the probabilities: they choose nothing."
+    return replace(splits, parts=parts, notes=(*splits.notes, note))
 
 
 def find_units(index: Index, duplicates: Duplicates) -> NDArray[np.int64]:

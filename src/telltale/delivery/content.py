@@ -10,7 +10,7 @@ from telltale.evaluation.learning_curve import LearningCurve
 from telltale.model.rejection import RejectRule
 from telltale.training.ledger import Look
 
-PARTS: Final = {"train": "training", "validation": "validation", "test": "test"}
+PARTS: Final = {"train": "training", "validation": "validation", "test": "test", "calibration": "calibration"}
 """Parts of the data and the words for them."""
 
 PICTURES: Final = {

@@ -7,7 +7,7 @@ import numpy as np
 
 from telltale.data.duplicates import Duplicates
 from telltale.data.index import Index
-from telltale.data.splits import split_folds
+from telltale.data.splits import reserve_calibration, split_folds
 from telltale.delivery.outcome import Tools, Training, train_once
 from telltale.evaluation.evaluation import Evaluation, Seen, score
 from telltale.files import write_atomic
@@ -43,6 +43,8 @@ def cross_validate(index: Index, duplicates: Duplicates, recipe: Recipe, run: Ru
         # Trackers hear of the whole, not of the same epochs again and again.
         mirrors = tuple(one for one in run.listeners if isinstance(one, Mirrors))
         fold = replace(fold, listeners=(EventLog(fold.folder / EVENTS, tell=tools.tell), *mirrors))
+        if recipe.how != "probe":
+            splits = reserve_calibration(splits, seed=recipe.seed)
         trainings.append(train_once(splits, replace(recipe, folds=0), fold, tools))
         found = trainings[-1].test.metrics["accuracy"]
         tools.tell(

@@ -55,7 +55,7 @@ def scan_with(
     if pending.converting:
         tell(Note(f"The network {recipe.model} is prepared for this machine, once, beside the first look."))
     stream = FeatureStream(
-        pending, size=recipe.img_size, resize=recipe.resize, precision=recipe.precision, device=device
+        pending, size=recipe.img_size, resize=recipe.resize, precision=recipe.arithmetic, device=device
     )
     try:
         index = scan(opened, watcher=stream, tell=tell) if squares is None else _scan(opened, squares, tell, stream)

@@ -4,7 +4,7 @@ from typing import Final
 
 from telltale.data.duplicates import Duplicates, add_pairs, find_duplicates, find_exact
 from telltale.data.index import Index, describe_reasons
-from telltale.data.splits import Splits, split
+from telltale.data.splits import Splits, reserve_calibration, split
 from telltale.delivery.first_look import tell_notes
 from telltale.model.features import Extractor
 from telltale.model.lookalikes import find_lookalikes
@@ -36,6 +36,8 @@ def divide(index: Index, recipe: Recipe, duplicates: Duplicates, tell: Tell) -> 
     )
     if recipe.fix_leaks and index.table.column("split").null_count == len(index):
         tell(Note("--fix-leaks has no effect: the source has no split of its own.", warning=True))
+    if recipe.how != "probe":  # a probe is calibrated with heads that have not seen the training picture in question
+        splits = reserve_calibration(splits, seed=recipe.seed)
     tell_splits(splits, tell)
     return splits
 
@@ -64,8 +66,7 @@ def tell_data(index: Index, duplicates: Duplicates, tell: Tell) -> None:
 
 def tell_splits(splits: Splits, tell: Tell) -> None:
     """Say how the data were split, and which pictures of validation and test are not new."""
-    parts = f"{len(splits.train):,} train, {len(splits.validation):,} validation, {len(splits.test):,} test"
-    tell(Note(f"Split: {parts}."))
+    tell(Note(f"Split: {', '.join(f'{len(part):,} {name}' for name, part in splits.named.items())}."))
     for note in splits.notes:
         tell(Note(note, warning=len(splits.leaks) > 0 and "are not new" in note))
     for leak in splits.leaks.slice(0, SHOWN_LEAKS).to_pylist():

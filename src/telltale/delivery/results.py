@@ -6,7 +6,7 @@ from typing import Final
 from telltale.data.index import identical_pictures
 from telltale.delivery.album import draw_album
 from telltale.delivery.card import write_card
-from telltale.delivery.content import PARTS, ReportContent
+from telltale.delivery.content import ReportContent
 from telltale.delivery.outcome import Training
 from telltale.delivery.report import write_report
 from telltale.delivery.report_data import write_report_data
@@ -39,8 +39,7 @@ def collect(training: Training) -> ReportContent:
     """What the report says of a training; the pictures that it shows are decoded here."""
     splits, index = training.splits, training.splits.index
     rows = index.quarantined.table.select(["path", "error", "detail"]).to_pylist()
-    parts = dict(zip(PARTS, (splits.train, splits.validation, splits.test), strict=True))
-    counts = {name: part.counts for name, part in parts.items()}
+    counts = {name: part.counts for name, part in splits.named.items()}
     name, share = index.majority
     return ReportContent(
         title=training.run.name,
@@ -55,7 +54,7 @@ def collect(training: Training) -> ReportContent:
         notes=[*index.notes, *splits.notes],
         quarantine=[(row["path"], row["error"], row["detail"]) for row in rows],
         identical=identical_pictures(index),
-        class_counts={label: {part: counts[part][label] for part in parts} for label in index.classes},
+        class_counts={label: {part: counts[part][label] for part in counts} for label in index.classes},
         preview=(training.run.folder / PREVIEW).read_bytes(),
         history=training.run.history if training.run.recipe.how != "probe" else [],
         settings=asdict(training.run.recipe),

@@ -96,8 +96,8 @@ def change_recipe(recipe: Recipe, wanted: Recipe) -> Recipe:
 
     What `wanted` leaves to be found (precision, batch size) is what was found when the training began.
     """
-    if wanted.precision == "auto":
-        wanted = replace(wanted, precision=recipe.precision)
+    if wanted.arithmetic == "auto":
+        wanted = replace(wanted, arithmetic=recipe.arithmetic)
     if not wanted.batch_size:
         wanted = replace(wanted, batch_size=recipe.batch_size)
     names = [field.name for field in fields(Recipe) if getattr(recipe, field.name) != getattr(wanted, field.name)]

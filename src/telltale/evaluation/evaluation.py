@@ -1,7 +1,7 @@
 """`Evaluation`: how good a classifier is on labelled pictures, and how sure that is; as a value, as text, as JSON."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from telltale.evaluation.conformal import SetCheck
 from telltale.evaluation.metrics import Floats, Interval, Ints
 from telltale.evaluation.selective import Selective
 from telltale.files import read_json, write_atomic, write_json
+from telltale.values import from_plain, to_plain
 
 KIND: Final = "evaluation"
 VERSION: Final = 1
@@ -132,14 +133,18 @@ class Evaluation:
         return {
             "images": self.images,
             "unreadable": self.unreadable,
-            "seen": asdict(self.seen),
+            "seen": to_plain(self.seen),
             "looks": self.looks,
+            "clusters": self.clusters,
             "classes": list(self.classes),
             "baseline": {"class": self.majority, "accuracy": self.baseline},
-            "metrics": {name: asdict(interval) for name, interval in self.metrics.items()},
-            "per_class": [asdict(one) for one in self.per_class],
+            "metrics": to_plain(self.metrics),
+            "calibration": to_plain(self.calibration),
+            "selective": to_plain(self.selective),
+            "sets": to_plain(self.sets),
+            "per_class": to_plain(self.per_class),
             "confusion": self.confusion.tolist(),
-            "mistakes": [asdict(one) for one in self.hardest],
+            "mistakes": to_plain(self.hardest),
         }
 
     def save(self, path: Path) -> Path:
@@ -153,13 +158,17 @@ class Evaluation:
         try:
             return cls(
                 classes=tuple(content["classes"]),
-                metrics={name: Interval(**ends) for name, ends in content["metrics"].items()},
-                per_class=tuple(_class_score(one) for one in content["per_class"]),
+                metrics=from_plain(dict[str, Interval], content["metrics"]),
+                per_class=from_plain(tuple[ClassScore, ...], content["per_class"]),
                 confusion=np.array(content["confusion"], np.int64).reshape(len(content["classes"]), -1),
-                hardest=tuple(Mistake(**one) for one in content["mistakes"]),
+                hardest=from_plain(tuple[Mistake, ...], content["mistakes"]),
                 unreadable=int(content["unreadable"]),
-                seen=_read_seen(content.get("seen", {})),
+                seen=from_plain(Seen, content.get("seen", {})),
                 looks=int(content.get("looks", 1)),
+                calibration=from_plain(CalibrationCheck | None, content.get("calibration")),
+                selective=from_plain(Selective | None, content.get("selective")),
+                sets=from_plain(SetCheck | None, content.get("sets")),
+                clusters=int(content.get("clusters", 0)),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BundleError(
@@ -274,7 +283,7 @@ def _check(labels: Ints, probabilities: Floats, classes: Sequence[str], paths: S
         raise ModelError(
             f"For {bad} of {len(labels)} pictures the network's answer is not a number.",
             expected="Probabilities between 0 and 1.",
-            do="Train again with a smaller learning rate (--lr), or with --set precision=f32.",
+            do="Train again with a smaller learning rate (--lr), or with --set arithmetic=f32.",
         )
 
 
@@ -292,13 +301,3 @@ def _hardest(labels: Ints, probabilities: Floats, classes: Sequence[str], paths:
         )
         for row in chosen.tolist()
     )
-
-
-def _read_seen(values: dict[str, Any]) -> Seen:
-    accuracy = values.get("accuracy_on_new")
-    return Seen(**values | {"accuracy_on_new": Interval(**accuracy) if accuracy else None})
-
-
-def _class_score(values: dict[str, Any]) -> ClassScore:
-    figures = {name: Interval(**values[name]) for name in ("precision", "recall", "f1")}
-    return ClassScore(name=values["name"], support=int(values["support"]), **figures)

@@ -168,7 +168,7 @@ def open_extractor(recipe: Recipe, *, device: str = "auto") -> Extractor:
     """The frozen backbone that `recipe` names, converted now where that was never done before."""
     backbone = request_start(recipe).result()
     preprocess = Preprocess(backbone.architecture.size, recipe.resize, backbone.mean, backbone.std)
-    return Extractor(backbone, preprocess, recipe.precision, choose_device(device))
+    return Extractor(backbone, preprocess, recipe.arithmetic, choose_device(device))
 
 
 def versions() -> dict[str, str]:
@@ -194,13 +194,12 @@ def manifest_hash(splits: Splits) -> str:
 
 
 def _facts(splits: Splits, recipe: Recipe) -> dict[str, Any]:
-    parts = {"train": splits.train, "validation": splits.validation, "test": splits.test}
     return {
         "trained": timestamp(),
         "source": splits.index.name,
         "layout": splits.index.layout,
         "data_hash": manifest_hash(splits),
-        "pictures": {name: len(part) for name, part in parts.items()},
+        "pictures": {name: len(part) for name, part in splits.named.items()},
         "model": recipe.model,
         "how": recipe.how,
         "seed": recipe.seed,

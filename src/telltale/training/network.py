@@ -116,8 +116,8 @@ def _open_state(start: Start, recipe: Recipe) -> "State":
 
 def _choose_precision(recipe: Recipe, device: str) -> str:
     """`f32` or `bf16`: what the recipe asks for, or what the device is fast with."""
-    if recipe.precision != "auto":
-        return recipe.precision
+    if recipe.arithmetic != "auto":
+        return recipe.arithmetic
     if device == "cpu":
         return "bf16" if has_bf16() else "f32"
     import torch

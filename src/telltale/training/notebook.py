@@ -1,11 +1,13 @@
 """A `Run` for notebooks: HTML that loads nothing and is legible on light and dark pages."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Final
 
 from telltale.data.markup import Markup, lay_out, lay_table, paragraph
 from telltale.errors import UserError
 from telltale.evaluation.evaluation import NAMES, Evaluation
-from telltale.training.run import Run
+from telltale.training.recipe import Recipe
 
 RESULTS: Final = {"test": "evaluation.json", "validation": "validation.json"}
 """Parts of the data and the files of a run folder that hold their evaluations."""
@@ -14,24 +16,26 @@ MOST_EPOCHS: Final = 12
 """Rows of the history that are shown, the last ones."""
 
 
-def lay_run(run: Run) -> str:
-    """Where the run lies, what it was told, how its epochs went and how good it is; what is not there is left out."""
-    return lay_out(f"Run {run.name}", paragraph(str(run.folder)), *_settings(run), *_results(run), *_history(run))
+def lay_run(folder: Path, history: Sequence[dict[str, float]]) -> str:
+    """Where the run lies, what it was told, how good it is and how its epochs went; what is not there is left out."""
+    return lay_out(
+        f"Run {folder.name}", paragraph(str(folder)), *_settings(folder), *_results(folder), *_history(history)
+    )
 
 
-def _settings(run: Run) -> list[Markup]:
+def _settings(folder: Path) -> list[Markup]:
     try:
-        recipe = run.recipe
+        recipe = Recipe.load(folder / "recipe.toml")
     except (UserError, OSError):  # nothing was written yet, or it is damaged: what is whole is shown
         return [paragraph("It has no settings yet.")]
     return [paragraph(f"{recipe.model}, {recipe.how}, seed {recipe.seed}")]
 
 
-def _results(run: Run) -> list[Markup]:
+def _results(folder: Path) -> list[Markup]:
     found = {}
     for part, name in RESULTS.items():
         try:
-            found[part] = Evaluation.load(run.folder / name)
+            found[part] = Evaluation.load(folder / name)
         except UserError:
             continue
     if not found:
@@ -46,11 +50,7 @@ def _cell(evaluation: Evaluation, name: str) -> str:
     return f"{one.value:.3f} ({one.low:.3f} to {one.high:.3f})" if one else ""
 
 
-def _history(run: Run) -> list[Markup]:
-    try:
-        rows = run.history
-    except (OSError, ValueError):
-        return [paragraph("Its results.csv is damaged.")]
+def _history(rows: Sequence[dict[str, float]]) -> list[Markup]:
     if not rows:
         return []
     shown = rows[-MOST_EPOCHS:]

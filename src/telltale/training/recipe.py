@@ -20,7 +20,7 @@ CHOICES: Final = {
     "pool": ("", "avg", "max"),
     "output": ("softmax", "sigmoid"),
     "pixels": ("auto", "raw", "unit", "symmetric"),
-    "precision": ("auto", "f32", "bf16"),
+    "arithmetic": ("auto", "f32", "bf16"),
     "optimizer": ("adamw", "sgd"),
     "schedule": ("cosine", "constant", "plateau", "step"),
     "balance": ("none", "weights", "sampling"),
@@ -34,7 +34,7 @@ _AT_LEAST: Final = {
 
 _BETWEEN: Final = {
     "dropout": (0, 0.95), "freeze": (0, 1), "layer_decay": (0.01, 1), "factor": (0.001, 1), "label_smoothing": (0, 0.9),
-    "ema": (0, 0.99999),
+    "ema": (0, 0.99999), "coverage": (0.5, 0.999),
 }  # fmt: skip
 
 EPOCHS: Final = {"probe": 1, "finetune": 8, "scratch": 30}
@@ -84,9 +84,14 @@ class Recipe:
     """Cross-validation: train so many times, so that every picture is tested once; 0: once, with one test part."""
     labels_fix: str = ""
     """CSV with corrected labels (file, given, suggested), as `telltale inspect --model` writes it."""
-    precision: str = "auto"
+    arithmetic: str = "auto"
     """Arithmetic: `f32`, `bf16`, or `auto`: bf16 where the processor has it; a frozen network only where its answers
     stay the same."""
+    precision: float = 0.99
+    """Share right that is wanted of the answers that are accepted; of other pictures the classifier says that it does
+    not know; 0: it always answers."""
+    coverage: float = 0.95
+    """Share of pictures whose true class is to be in the set of classes that go with an answer."""
     pool: str = ""
     """How the backbone's last feature map becomes features: `avg` or `max` over its places; empty: its own way."""
     hidden: int = 0
@@ -163,6 +168,8 @@ class Recipe:
             _check(name, getattr(self, name), least <= getattr(self, name) < math.inf, f"A number of at least {least}.")
         for name, (low, high) in _BETWEEN.items():
             _check(name, getattr(self, name), low <= getattr(self, name) <= high, f"A number from {low} to {high}.")
+        refuses = self.precision == 0 or 0.5 <= self.precision <= 0.9999
+        _check("precision", self.precision, refuses, "0, or a number from 0.5 to 0.9999.")
         _check("folds", self.folds, self.folds == 0 or 2 <= self.folds <= 100, "0, or 2 to 100.")
         _check("img_size", self.img_size, self.img_size == 0 or 8 <= self.img_size <= 4096, "0, or 8 to 4096 pixels.")
         for name in ("val_split", "test_split"):
@@ -227,6 +234,8 @@ class Recipe:
                 do="Check the path and the syntax.",
             ) from error
         values.pop("about", None)  # a named recipe says there where it comes from
+        if isinstance(values.get("precision"), str):  # what `arithmetic` was called at first
+            values["arithmetic"] = values.pop("precision")
         return cls(**{name: _read(name, value) for name, value in values.items()})
 
 

@@ -100,7 +100,7 @@ class Run:
     def _repr_html_(self) -> str:
         from telltale.training.notebook import lay_run
 
-        return lay_run(self)
+        return lay_run(self.folder, self.history)
 
 
 def create_run(name: str, output: str | Path | None = None) -> Run:
