@@ -204,7 +204,7 @@ def test_long_lists_are_cut_and_counted():
     assert "… and 10 more." in text
 
 
-@pytest.mark.parametrize(("classes", "images"), [(2, 500), (120, 2000), (1000, 3000)])
+@pytest.mark.parametrize(("classes", "images"), [(2, 500), (120, 2000), (300, 1500)])
 def test_the_budget_holds_with_the_largest_pictures_and_many_classes(classes, images):
     noise = np.random.default_rng(0).integers(0, 256, (240, 240, 3), np.uint8)
     names = tuple(f"class {number:03d} {'x' * 80}" for number in range(classes))

@@ -38,6 +38,8 @@ class ReportContent:
     """Pictures that could not be read: path, reason, detail."""
     identical: Sequence[Sequence[str]] = ()
     """Groups of paths with the same picture."""
+    matrix: bytes = b""
+    """PNG of the confusion matrix of the verdict's pictures, where it is drawn already."""
     preview: bytes = b""
     """PNG of some training pictures as the network sees them."""
     history: Sequence[Mapping[str, Any]] = ()

@@ -173,7 +173,7 @@ def _draw(content: ReportContent) -> dict[str, Any]:
     small = len(evaluation.classes) <= MOST_CELLS
     return {
         "table": _cells(evaluation) if small else None,
-        "matrix": None if small else data_uri(draw_confusion(evaluation), "image/png"),
+        "matrix": None if small else data_uri(content.matrix or draw_confusion(evaluation), "image/png"),
         "reliability": draw_reliability(evaluation.calibration) if evaluation.calibration else [],
         "coverage": draw_coverage(evaluation.selective) if evaluation.selective else None,
         "learning": draw_learning(curve) if curve and curve.points else None,

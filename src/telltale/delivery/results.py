@@ -1,6 +1,6 @@
 """`save_results`: everything that a reader finds in a run folder after a training, from its figures to its report."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Final
 
 from telltale.data.index import identical_pictures
@@ -28,8 +28,9 @@ def save_results(training: Training) -> None:
     training.test.save(folder / "evaluation.json")
     training.validation.save(folder / "validation.json")
     training.test.save_predictions(folder / "test_predictions.parquet")
-    write_atomic(folder / CONFUSION, draw_confusion(training.test))
-    content = collect(training)
+    matrix = draw_confusion(training.test)
+    write_atomic(folder / CONFUSION, matrix)
+    content = replace(collect(training), matrix=matrix)
     write_report(folder / "report.html", content)
     write_report_data(folder / "report.json", content)
     change_card(training.run.bundle, write_card(training.classifier, content))
