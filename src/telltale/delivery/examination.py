@@ -12,6 +12,7 @@ from telltale.data.index import Index, scan
 from telltale.data.manifest import NEW
 from telltale.data.splits import Splits
 from telltale.errors import BundleError, OutputError
+from telltale.evaluation.clustered import find_clusters
 from telltale.evaluation.evaluation import Evaluation, score
 from telltale.evaluation.scoring import evaluate
 from telltale.evaluation.shift import Shift, measure_shift
@@ -172,7 +173,11 @@ def _compare(
         rows = np.flatnonzero(new)
         paths = [evaluation.paths[row] for row in rows]
         fresh = score(
-            evaluation.labels[rows], evaluation.probabilities[rows], evaluation.classes, paths=paths, seed=how["seed"]
+            evaluation.labels[rows],
+            evaluation.probabilities[rows],
+            evaluation.classes,
+            paths=paths,
+            clusters=find_clusters(pictures.take(rows)),
         )
         left = evaluation.images - len(rows)
         notes.append(f"Compared with the test part are the {len(rows):,} new ones, without {left:,} that it knows.")

@@ -4,25 +4,23 @@ import contextlib
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from telltale.data.decoding import decode
 from telltale.data.download import is_url
-from telltale.data.index import Index, identical_pictures
+from telltale.data.index import Index
 from telltale.data.source import Columns, open_source
 from telltale.data.splits import Splits
 from telltale.delivery.crossvalidation import cross_validate
 from telltale.delivery.first_look import adopt_start, prepare_network, scan_with
 from telltale.delivery.outcome import Tools, Training, train_once
-from telltale.delivery.page import thumbnail
 from telltale.delivery.partition import divide, find_copies, tell_data, tell_splits
-from telltale.delivery.report import MOST_MISTAKES, ReportContent, write_report
 from telltale.delivery.restoring import bring_back, fetch_run, find_same, tell_known
+from telltale.delivery.results import CONFUSION, save_results
 from telltale.delivery.resuming import (
     ELSEWHERE,
     change_recipe,
@@ -41,20 +39,17 @@ from telltale.device import choose_device
 from telltale.errors import BundleError, ChangedDataError, ImageError, Interrupted
 from telltale.evaluation.evaluation import Evaluation
 from telltale.evaluation.grid import MOST as MOST_SHOWN, draw_grid
-from telltale.evaluation.picture import draw_confusion
-from telltale.files import locked, write_atomic
+from telltale.files import locked
 from telltale.model.bundle import load
 from telltale.progress import Note, Tell, silent
 from telltale.storage.place import Place
-from telltale.training.fitting import PREVIEW, check_recipe, versions
+from telltale.training.fitting import check_recipe
 from telltale.training.ledger import TRAIN, read_looks, record_look
 from telltale.training.recipe import Recipe
 from telltale.training.recording import Recording, check_apart, open_mirrors, recorded
 from telltale.training.run import Run, create_run
 from telltale.training.trackers import check_trackers
 from telltale.training.trackers.tracker import Outcome
-
-CONFUSION: Final = "confusion_matrix.png"
 
 
 def train(
@@ -254,51 +249,3 @@ def _has_learned(run: Run) -> bool:
     return run.bundle.exists() or any(
         any(run.folder.glob(place)) for place in ("weights/*", "fold-*/weights/*", "fold-*/model.telltale")
     )
-
-
-def save_results(training: Training) -> None:
-    """Write evaluation.json, validation.json, test_predictions.parquet, confusion_matrix.png and report.html."""
-    folder = training.run.folder
-    training.test.save(folder / "evaluation.json")
-    training.validation.save(folder / "validation.json")
-    training.test.save_predictions(folder / "test_predictions.parquet")
-    write_atomic(folder / CONFUSION, draw_confusion(training.test))
-    write_report(folder / "report.html", _content(training))
-
-
-def _content(training: Training) -> ReportContent:
-    splits, index = training.splits, training.splits.index
-    rows = index.quarantined.table.select(["path", "error", "detail"]).to_pylist()
-    counts = {name: part.counts for name, part in splits.named.items()}
-    mistakes = training.test.mistakes(MOST_MISTAKES)
-    name, share = index.majority
-    return ReportContent(
-        title=training.run.name,
-        evaluations={"test": training.test, "validation": training.validation},
-        facts={
-            "data": f"{index.name}: {index.layout}",
-            "network": str(training.classifier),
-            "majority": f"always saying {name!r} would be right for {share:.1%}",
-            "time": f"{training.seconds:.1f} s from the start to the evaluation",
-            **({"copies": "; ".join(map(str, training.mirrors))} if training.mirrors else {}),
-        },
-        notes=[*index.notes, *splits.notes],
-        quarantine=[(row["path"], row["error"], row["detail"]) for row in rows],
-        identical=identical_pictures(index),
-        class_counts={label: {part: counts[part][label] for part in counts} for label in index.classes},
-        preview=(training.run.folder / PREVIEW).read_bytes(),
-        history=training.run.history if training.run.recipe.how != "probe" else [],
-        settings=asdict(training.run.recipe),
-        versions=versions(),
-        thumbnails=_thumbnails(index, [mistake.path for mistake in mistakes]),
-        created=training.classifier.facts["trained"],
-    )
-
-
-def _thumbnails(index: Index, paths: list[str]) -> dict[str, bytes]:
-    """Small JPEGs of pictures of `index`."""
-    found = {}
-    for path in paths:
-        with contextlib.suppress(ImageError, OSError):
-            found[path] = thumbnail(decode(index.store.read(path)).pixels)
-    return found

@@ -18,6 +18,7 @@ from telltale.data.manifest import NEW
 from telltale.data.markup import Markup, embed, escape, lay_out, lay_table, paragraph
 from telltale.delivery.answers import Answers, read_answers
 from telltale.errors import DataError, RecipeError
+from telltale.evaluation.clustered import find_clusters, number_clusters
 from telltale.evaluation.comparison import Answered, Comparison, Paired, compare_all, say_chance
 from telltale.evaluation.evaluation import score
 from telltale.evaluation.metrics import Interval
@@ -135,7 +136,7 @@ def compare_runs(paths: Sequence[str | Path], *, seed: int = 0, tell: Tell = sil
     by = f"telltale compare {' '.join(map(str, paths))}"
     runs = []
     for name, one in zip(names, tested, strict=True):
-        figures = score(labels, answers[name], classes, paths=answered.paths, seed=seed).metrics
+        figures = score(labels, answers[name], classes, paths=answered.paths, clusters=answered.groups).metrics
         how = one.run.recipe.how
         looks = record_look(one.run, by, len(labels))
         runs.append(
@@ -243,14 +244,9 @@ def _list(names: Sequence[str]) -> str:
 
 
 def _find_groups(pictures: Sequence[Index]) -> NDArray[np.int64] | None:
-    """Number of each picture's group, by the first run whose data have groups; None where none has."""
-    for index in pictures:
-        column = index.table.column("group")
-        if column.null_count < len(index):
-            texts = [one if one is not None else (row,) for row, one in enumerate(column.to_pylist())]
-            numbers: dict[Any, int] = {}
-            return np.array([numbers.setdefault(one, len(numbers)) for one in texts], np.int64)
-    return None
+    """Number of each picture's cluster, by the first run whose data name groups; None where each is alone."""
+    named = (one for one in pictures if one.table.column("group").null_count < len(one))
+    return number_clusters(find_clusters(next(named, pictures[0])))
 
 
 def _spread(probabilities: NDArray[np.float32], own: tuple[str, ...], classes: tuple[str, ...]) -> NDArray[np.float32]:

@@ -14,7 +14,7 @@ from telltale.data.splits import Splits
 from telltale.delivery.first_look import adopt_start, prepare_network, scan_with
 from telltale.delivery.outcome import Training
 from telltale.delivery.partition import divide, find_copies, tell_data, tell_splits
-from telltale.delivery.pipeline import save_results
+from telltale.delivery.results import save_results
 from telltale.delivery.resuming import check_same, describe_origin, is_finished, note_finished
 from telltale.delivery.search_outcome import Contender, LeftOut, Search, group_left_out, rank, to_csv
 from telltale.delivery.search_page import write_search_page

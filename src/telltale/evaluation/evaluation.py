@@ -32,6 +32,11 @@ class Evaluation(Scores):
     def __str__(self) -> str:
         return tabulate(self)
 
+    def _repr_html_(self) -> str:
+        from telltale.evaluation.notebook import lay_evaluation
+
+        return lay_evaluation(self)
+
 
 def score(
     labels: Ints,

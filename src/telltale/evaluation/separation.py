@@ -15,7 +15,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from telltale.evaluation.metrics import Floats, Interval, Ints, Z
+from telltale.evaluation.metrics import Floats, Interval, Ints
+from telltale.evaluation.student import Z
 
 CHANCE: Final = 0.5
 

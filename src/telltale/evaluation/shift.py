@@ -26,8 +26,9 @@ from telltale.errors import UserError
 from telltale.evaluation.differences import FEWEST, Difference, find_differences, format_value
 from telltale.evaluation.evaluation import NAMES, Evaluation
 from telltale.evaluation.held_out import LEAST_FOLDS, predict_held_out, sample_evenly
-from telltale.evaluation.metrics import Interval, Z, subtract
+from telltale.evaluation.metrics import Interval, subtract
 from telltale.evaluation.separation import CHANCE, rank_in_folds, separate
+from telltale.evaluation.student import Z
 from telltale.model.features import Extractor, features
 from telltale.progress import Tell, silent
 from telltale.values import to_plain

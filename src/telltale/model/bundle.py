@@ -246,6 +246,32 @@ def copy_bundle(source: Path, path: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def change_card(path: str | Path, text: str) -> None:
+    """Give the bundle at `path` another README.md: it and the manifest change in one step, or neither does.
+
+    Everything else stays byte for byte what it was, and is checked first: a bundle that is damaged is not sealed anew
+    but raises `BundleError`. Where the disk allows, its files are linked and not copied, so that this takes no room.
+    """
+    folder = find_bundle(path)
+    verify_manifest(folder)
+    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with explain_output(folder):
+            shutil.copytree(folder, temporary, copy_function=_link)
+        write_atomic(temporary / "README.md", text)  # a new file under that name; the linked one is not written to
+        write_manifest(temporary)
+        _replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or a file system without hard links
+        shutil.copy2(source, target)
+
+
 def _replace(temporary: Path, path: Path) -> None:
     """Put the finished folder in its place; an older bundle stays until the new one is whole."""
     with explain_output(path):

@@ -97,6 +97,11 @@ class Run:
     def __str__(self) -> str:
         return str(self.folder)
 
+    def _repr_html_(self) -> str:
+        from telltale.training.notebook import lay_run
+
+        return lay_run(self.folder, self.history)
+
 
 def create_run(name: str, output: str | Path | None = None) -> Run:
     """A new run folder: `output` where given (it must not hold anything), else `runs/NAME`, `runs/NAME-2`, …"""
