@@ -50,7 +50,7 @@ def test_candidates_are_ranked_on_one_split_and_the_winner_is_tested(pictures, t
         candidates=(
             Candidate("probe", Recipe(model=NETWORK, img_size=SIDE)),
             Candidate("typo", Recipe(model="test_efficientnett", img_size=SIDE)),
-            Candidate("no number", Recipe(model="cnn", img_size=32, epochs=1, lr=1e30, batch_size=4)),
+            Candidate("no <b>number", Recipe(model="cnn", img_size=32, epochs=1, lr=1e30, batch_size=4)),
         ),
     )
     told = Told()
@@ -59,10 +59,10 @@ def test_candidates_are_ranked_on_one_split_and_the_winner_is_tested(pictures, t
     assert str(found.folder) == "comparisons/pictures"
     assert [one.name for one in found.ranked] == ["probe", "cnn lr=1e-9"]
     assert found.winner.accuracy.value > found.ranked[1].accuracy.value
-    assert {(one.name, one.failed) for one in found.left_out} == {("typo", True), ("no number", True)}
+    assert {(one.name, one.failed) for one in found.left_out} == {("typo", True), ("no <b>number", True)}
     reasons = {one.name: one.why for one in found.left_out}
     assert re.match(r"No model named 'test_efficientnett'\. Did you mean 'test_efficientnet'", reasons["typo"])
-    assert "The loss became no finite number" in reasons["no number"]
+    assert "The loss became no finite number" in reasons["no <b>number"]
     # Early: before anybody looked at a picture.
     assert told.index(told.about("typo cannot be trained")[0]) < told.index(told.about("40 pictures")[0])
 
@@ -89,7 +89,7 @@ def check_files(found):
     content = json.loads((found.folder / "comparison.json").read_text())
     assert content["winner"]["name"] == "probe"
     assert [one["rank"] for one in content["candidates"]] == [1, 2]
-    assert {one["name"] for one in content["left_out"]} == {"typo", "no number"}
+    assert {one["name"] for one in content["left_out"]} == {"typo", "no <b>number"}
     rows = list(csv.DictReader((found.folder / "comparison.csv").read_text().splitlines()))
     assert [row["state"] for row in rows] == ["trained", "trained", "failed", "failed"]
     assert all(re.fullmatch(r"[a-z0-9_]+", name) for name in rows[0])
@@ -98,6 +98,8 @@ def check_files(found):
     assert 0 <= float(rows[1]["p_against_first"]) <= 1
     page = (found.folder / "report.html").read_text()
     assert "<script" not in page
+    assert "no <b>number" not in page
+    assert "no &lt;b&gt;number" in page
     assert "default-src 'none'" in page
     assert not re.search(r"url\(|@import|https?:", page)
     assert page.index("is right most often") < page.index("test pictures") < page.index("images/s")
