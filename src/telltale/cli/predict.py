@@ -16,6 +16,10 @@ def predict(
         Path | None,
         Option("-o", "--output", help="File to write: .csv, .jsonl or .parquet. [default: CSV on standard output]"),
     ] = None,
+    heatmaps: Annotated[
+        Path | None,
+        Option(help="Folder for a picture of each, coloured where it speaks for its class (Grad-CAM)."),
+    ] = None,
     json_: Annotated[bool, Option("--json", help="JSON lines on standard output.")] = False,
     device: Annotated[str, Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
@@ -27,10 +31,18 @@ def predict(
         from telltale.delivery.predictor import FORMATS, predict as answer, write_predictions
         from telltale.model.bundle import load
 
-        predictions = answer(load(model, device=device), images, tell=tell)
+        classifier = load(model, device=device)
+        onlooker = None
+        if heatmaps is not None:
+            from telltale.delivery.explaining import HeatmapFolder
+
+            onlooker = HeatmapFolder(classifier, heatmaps)
+        predictions = answer(classifier, images, onlooker=onlooker, tell=tell)
         if output is not None:
             write_predictions(predictions, output)
             say(f"predictions: {output}")
         else:
             FORMATS["jsonl" if json_ else "csv"](predictions, sys.stdout.buffer)
             sys.stdout.buffer.flush()
+        if heatmaps is not None:
+            say(f"heat maps: {heatmaps}")

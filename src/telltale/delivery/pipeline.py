@@ -6,10 +6,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Final
-
-import numpy as np
-from numpy.typing import NDArray
 
 from telltale.data.decoding import decode
 from telltale.data.download import is_url
@@ -21,6 +17,7 @@ from telltale.delivery.first_look import adopt_start, prepare_network, scan_with
 from telltale.delivery.outcome import Tools, Training, train_once
 from telltale.delivery.page import thumbnail
 from telltale.delivery.partition import divide, find_copies, tell_data, tell_splits
+from telltale.delivery.pictures import CONFUSION, PREDICTIONS, write_pictures
 from telltale.delivery.report import MOST_MISTAKES, ReportContent, write_report
 from telltale.delivery.restoring import bring_back, fetch_run, find_same, tell_known
 from telltale.delivery.resuming import (
@@ -40,9 +37,7 @@ from telltale.delivery.resuming import (
 from telltale.device import choose_device
 from telltale.errors import BundleError, ChangedDataError, ImageError, Interrupted
 from telltale.evaluation.evaluation import Evaluation
-from telltale.evaluation.grid import MOST as MOST_SHOWN, draw_grid
-from telltale.evaluation.picture import draw_confusion
-from telltale.files import locked, write_atomic
+from telltale.files import locked
 from telltale.model.bundle import load
 from telltale.progress import Note, Tell, silent
 from telltale.storage.place import Place
@@ -52,8 +47,6 @@ from telltale.training.recording import Recording, check_apart, open_mirrors, re
 from telltale.training.run import Run, create_run
 from telltale.training.trackers import check_trackers
 from telltale.training.trackers.tracker import Outcome
-
-CONFUSION: Final = "confusion_matrix.png"
 
 
 def train(
@@ -179,7 +172,7 @@ def _complete(index: Index, recipe: Recipe, recording: Recording, tools: Tools) 
             training = train_once(divide(index, recipe, duplicates, tools.tell), recipe, run, tools)
     test = replace(training.test, looks=looks + 1)
     training = replace(training, test=test, mirrors=recording.settle(), seconds=time.perf_counter() - run.started)
-    save_results(training)
+    save_results(training, tools)
     recording.tell_outcome(_describe_outcome(training))
     note_finished(run, recipe)
     return replace(training, mirrors=recording.finish())
@@ -193,22 +186,8 @@ def _describe_outcome(training: Training) -> Outcome:
         for part, evaluation in parts.items()
     }
     confusion = (training.run.folder / CONFUSION).read_bytes()
-    # Decoding and drawing takes 0.2 s: not where nobody is told.
-    samples = _draw_samples(training) if training.run.recipe.trackers else b""
+    samples = (training.run.folder / PREDICTIONS).read_bytes()
     return Outcome("finished", figures["test"], figures["validation"], confusion, samples)
-
-
-def _draw_samples(training: Training) -> bytes:
-    """Some test pictures, evenly from all of them, with what they were called."""
-    test, index = training.test, training.splits.index
-    rows = np.unique(np.linspace(0, len(test.paths) - 1, MOST_SHOWN).astype(np.int64))
-    found = dict[int, NDArray[np.uint8]]()
-    for row in rows.tolist():
-        with contextlib.suppress(ImageError, OSError):  # gone since it was scored
-            found[row] = decode(index.store.read(test.paths[row])).pixels
-    called = test.probabilities.argmax(axis=1)
-    names = [[test.classes[code] for code in codes[list(found)]] for codes in (test.labels, called)]
-    return draw_grid(list(found.values()), true=names[0], predicted=names[1])
 
 
 def _count_looks(run: Run) -> int:
@@ -261,13 +240,13 @@ def _has_learned(run: Run) -> bool:
     )
 
 
-def save_results(training: Training) -> None:
-    """Write evaluation.json, validation.json, test_predictions.parquet, confusion_matrix.png and report.html."""
+def save_results(training: Training, tools: Tools) -> None:
+    """Write evaluation.json, validation.json, test_predictions.parquet, the pictures and report.html."""
     folder = training.run.folder
     training.test.save(folder / "evaluation.json")
     training.validation.save(folder / "validation.json")
     training.test.save_predictions(folder / "test_predictions.parquet")
-    write_atomic(folder / CONFUSION, draw_confusion(training.test))
+    write_pictures(training, tools)
     write_report(folder / "report.html", _content(training))
 
 

@@ -7,13 +7,14 @@ import csv
 import io
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from telltale.data.archive import FolderStore, Store, is_path, is_remote
 from telltale.data.decoding import decode
@@ -47,13 +48,34 @@ class Prediction:
         return {name: getattr(self, name) for name in COLUMNS}
 
 
+class Onlooker(Protocol):
+    """Who else sees the pictures, such as `telltale.delivery.explaining.HeatmapFolder`; called from several threads."""
+
+    def reduce(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """What is to be kept of a decoded picture until it is answered."""
+
+    def receive(
+        self,
+        names: Sequence[str],
+        pictures: Sequence[NDArray[np.uint8]],
+        squares: Sequence[NDArray[np.uint8]],
+        classes: Sequence[int],
+    ) -> None:
+        """Pictures by their names in the output: reduced, as the network sees them, and the number of their class."""
+
+
 def predict(
-    classifier: Classifier | str | Path, inputs: Iterable[str | Path], *, tell: Tell = silent
+    classifier: Classifier | str | Path,
+    inputs: Iterable[str | Path],
+    *,
+    onlooker: Onlooker | None = None,
+    tell: Tell = silent,
 ) -> Iterator[Prediction]:
     """A `Prediction` for every picture in `inputs`: picture files, folders (all pictures below, sorted) or archives.
 
     `classifier` may be the path of a bundle or of a run folder. Pictures are read while the caller consumes; one that
-    is not there is a row with its reason. Raises `SourceError` at once where none of `inputs` exists.
+    is not there is a row with its reason. Raises `SourceError` at once where none of `inputs` exists. `onlooker`
+    receives those that were answered, before their rows come out.
     """
     if not isinstance(classifier, Classifier):
         classifier = load(classifier)
@@ -65,7 +87,7 @@ def predict(
     pictures = ((store, path, name(path)) for store, paths, name in found for path in paths)
 
     def work(chunk: list[tuple[Store, str, str]]) -> list[Prediction]:
-        return _answer(chunk, known)
+        return _answer(chunk, known, onlooker)
 
     def rows() -> Iterator[Prediction]:
         done = 0
@@ -94,12 +116,15 @@ def _chunks(pictures: Iterator[tuple[Store, str, str]]) -> Iterator[list[tuple[S
         yield chunk
 
 
-def _answer(chunk: list[tuple[Store, str, str]], classifier: Classifier) -> list[Prediction]:
+def _answer(chunk: list[tuple[Store, str, str]], classifier: Classifier, onlooker: Onlooker | None) -> list[Prediction]:
     extractor = classifier.extractor
-    squares, reasons = [], []
+    squares, kept, reasons = [], [], []
     for store, path, _ in chunk:
         try:
-            squares.append(extractor.preprocess.apply(decode(store.read(path)).pixels))
+            pixels = decode(store.read(path)).pixels
+            squares.append(extractor.preprocess.apply(pixels))
+            if onlooker is not None:
+                kept.append(onlooker.reduce(pixels))
             reasons.append("")
         except ImageError as error:
             reasons.append(f"{error.reason}: {error.detail}")
@@ -108,6 +133,9 @@ def _answer(chunk: list[tuple[Store, str, str]], classifier: Classifier) -> list
         except OSError as error:
             reasons.append(f"unreadable: {error.strerror or error}")
     table = classifier.head.probabilities(extractor.engine.run(squares)) if squares else np.empty((0, 0))
+    if onlooker is not None and squares:
+        names = [name for (_, _, name), reason in zip(chunk, reasons, strict=True) if not reason]
+        onlooker.receive(names, kept, squares, table.argmax(axis=1).tolist())
     rows = iter(table)
     answers = []
     for (_, _, name), reason in zip(chunk, reasons, strict=True):

@@ -10,6 +10,7 @@ import numpy as np
 
 from telltale.delivery.chart import HEIGHT, WIDTH, draw_lines
 from telltale.delivery.page import data_uri, embed_thumbnail, render_page, turn_to_jpeg, write_page
+from telltale.evaluation.confusions import most_confused
 from telltale.evaluation.evaluation import NAMES, ClassScore, Evaluation, describe
 from telltale.evaluation.metrics import Interval
 from telltale.evaluation.picture import draw_confusion
@@ -86,7 +87,7 @@ def render(content: ReportContent) -> str:
         "classes": _ranked(evaluation.per_class),
         "table": _cells(evaluation) if len(evaluation.classes) <= MOST_CELLS else None,
         "picture": None if len(evaluation.classes) <= MOST_CELLS else data_uri(draw_confusion(evaluation), "image/png"),
-        "confused": _most_confused(evaluation),
+        "confused": most_confused(evaluation),
         "mistakes": [(one, embed_thumbnail(content.thumbnails.get(one.path))) for one in shown],
         "splits": _splits(content.class_counts),
         "reasons": Counter(reason for _, reason, _ in content.quarantine).most_common(),
@@ -121,20 +122,6 @@ def _cells(evaluation: Evaluation) -> list[tuple[str, list[tuple[int, float]]]]:
     return [
         (name, list(zip(counts.tolist(), row.tolist(), strict=True)))
         for name, counts, row in zip(evaluation.classes, evaluation.confusion, shares, strict=True)
-    ]
-
-
-def _most_confused(evaluation: Evaluation, most: int = 10) -> list[tuple[str, str, int, int]]:
-    """True class, predicted class, how often, of how many: the most frequent mistakes of more than one picture."""
-    wrong = evaluation.confusion.copy()
-    np.fill_diagonal(wrong, 0)
-    support = evaluation.confusion.sum(axis=1)
-    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
-    pairs = [divmod(int(cell), len(evaluation.classes)) for cell in order]
-    return [
-        (evaluation.classes[true], evaluation.classes[said], int(wrong[true, said]), int(support[true]))
-        for true, said in pairs
-        if wrong[true, said] > 1
     ]
 
 
