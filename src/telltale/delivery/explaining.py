@@ -2,8 +2,8 @@
 
 import hashlib
 import io
+import os
 import re
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -20,6 +20,10 @@ from telltale.model.heatmaps import HeatMapper
 SIDE: Final = 800
 """Pixels of the longer side at most: of a chunk of 16 large photos 23 MB are kept, instead of 600."""
 
+_SEPARATOR: Final = r"[/\\]" if os.sep == "\\" else "/"
+_REFUSED: Final = '<>:"|?*\\'
+"""What Windows does not take in a name."""
+
 _LONGEST: Final = 120
 """Bytes of one part of a name: file systems allow 255."""
 
@@ -35,8 +39,6 @@ class HeatmapFolder:
         self.folder = Path(folder)
         self._mapper = HeatMapper(classifier)
         self._preprocess = classifier.extractor.preprocess
-        self._turn = threading.Lock()
-        self._taken: dict[str, str] = {}
         make_folder(self.folder)
 
     def reduce(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -57,38 +59,37 @@ class HeatmapFolder:
             placed = self._preprocess.place_back(heat, *pixels.shape[:2])
             buffer = io.BytesIO()
             Image.fromarray(overlay(pixels, placed)).save(buffer, "JPEG", quality=85)
-            path = self.folder / self._choose(name)
+            path = self.folder / mirror_name(name)
             make_folder(path.parent)
             write_atomic(path, buffer.getvalue())
-
-    def _choose(self, name: str) -> str:
-        """A place below the folder that no other picture has, the same for the same name."""
-        wanted = mirror_name(name)
-        with self._turn:
-            number, place = 1, wanted
-            while self._taken.setdefault(place.casefold(), name) != name:
-                number += 1
-                place = f"{wanted[:-4]}-{number}.jpg"
-        return place
 
 
 def mirror_name(name: str) -> str:
     """The name of a picture from anywhere as a relative path that ends in `.jpg` and leads nowhere else.
 
-    >>> mirror_name("photos/cat.jpg"), mirror_name("../../etc/cat.png"), mirror_name("https://a.org/cat.jpg?size=9")
-    ('photos/cat.jpg', 'etc/cat.png.jpg', 'https_/a.org/cat.jpg_size=9.jpg')
+    Different names give different paths without a list of those before: what would be lost is in a short hash.
+
+    >>> mirror_name("photos/cat.jpg"), mirror_name("../cat.png"), mirror_name("https://a.org/cat.jpg")
+    ('photos/cat.jpg', '__/cat.png.jpg', 'https_-08cf2045/a.org/cat.jpg')
     """
-    parts = [_clean(part) for part in re.split(r"[/\\]+", name)]
-    parts = [part for part in parts if part.strip(". ")] or ["picture"]
-    last = parts[-1] if parts[-1].lower().endswith(".jpg") else f"{parts[-1]}.jpg"
-    return "/".join([*parts[:-1], f"{last[:-4]}.jpg"])
+    parts = ["__" if part == ".." else _clean(part) for part in re.split(_SEPARATOR, name) if part not in ("", ".")]
+    *folders, last = parts or ["picture"]
+    stem, suffix = Path(last).stem, Path(last).suffix
+    if not suffix:  # else it would be taken for a picture of this name with .jpg
+        last = f"{last}-{_mark(name)}"
+    kept = suffix.lower() == ".jpg" and not Path(stem).suffix
+    return "/".join([*folders, last if kept else f"{last}.jpg"])
 
 
 def _clean(part: str) -> str:
     """One folder or file name without what some file system refuses, and not too long."""
-    clean = "".join(letter if letter.isprintable() and letter not in '<>:"|?*' else "_" for letter in part)
-    if len(clean.encode("utf-8", "replace")) <= _LONGEST:
+    clean = "".join(letter if letter.isprintable() and letter not in _REFUSED else "_" for letter in part)
+    clean = clean.encode("utf-8", "replace")[:_LONGEST].decode("utf-8", "ignore").rstrip(". ")
+    if clean == part:
         return clean
-    mark = hashlib.sha256(part.encode("utf-8", "replace")).hexdigest()[:8]
-    start = clean.encode("utf-8", "replace")[: _LONGEST - 20].decode("utf-8", "ignore")
-    return f"{start}-{mark}{Path(clean).suffix[:8]}"
+    suffix = Path(part).suffix if len(Path(part).suffix) < 6 else ""
+    return f"{clean.removesuffix(suffix)}-{_mark(part)}{suffix}"
+
+
+def _mark(name: str) -> str:
+    return hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:8]
