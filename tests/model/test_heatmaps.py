@@ -88,16 +88,6 @@ def test_a_trained_network_looks_at_the_object(tmp_path):
     assert distance < 12
 
 
-def test_a_probe_looks_at_the_quarter_that_decides(classifier):
-    rng = np.random.default_rng(0)
-    for quarter, (name, colour) in enumerate(COLOURS.items()):
-        picture = np.clip(rng.normal(60, 20, (64, 64, 3)), 0, 255).astype(np.uint8)
-        top, left = divmod(quarter, 2)
-        picture[32 * top : 32 * top + 32, 32 * left : 32 * left + 32] = colour
-        (heat,) = draw_heatmaps(classifier, [picture], [classifier.classes.index(name)])
-        assert heat.argmax() == quarter, name
-
-
 @pytest.mark.parametrize("pool", ["avg", "max"])
 def test_with_and_without_torch_the_maps_are_the_same(weights, pool):
     request = Request(NETWORK, str(weights / f"{NETWORK}.safetensors"), 96, pool=pool)
@@ -113,27 +103,26 @@ def test_with_and_without_torch_the_maps_are_the_same(weights, pool):
     assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.9999
 
 
-NETWORKS = [
-    ("cnn", 0, (8, 8)),
-    ("cnn_growing", 0, (4, 4)),
-    ("test_resnet", 0, (2, 2)),
-    ("test_resnet", 16, (2, 2)),
-    ("test_convnext", 0, (2, 2)),
-    ("mobilenetv3_small_050", 0, (2, 2)),
-    ("test_mambaout", 0, (2, 2)),
-    ("swin_s3_tiny_224", 0, (2, 2)),
-    ("test_vit", 0, (4, 4)),
-    ("test_vit2", 0, (4, 4)),
-    ("test_vit3", 0, (4, 4)),
-]
-"""Name, dense layer, map: convolutions, layers behind the pool, channels last, tokens pooled in three ways."""
+NETWORKS = {
+    "cnn": ({}, (8, 8)),
+    "cnn_growing": ({}, (4, 4)),
+    "test_resnet": ({}, (2, 2)),
+    "test_resnet with a dense layer": ({"hidden": 16}, (2, 2)),
+    "test_convnext": ({}, (2, 2)),
+    "mobilenetv3_small_050": ({}, (2, 2)),
+    "test_mambaout": ({}, (2, 2)),
+    "swin_tiny_patch4_window7_224": ({"embed_dim": 24}, (2, 2)),
+    "test_vit": ({}, (4, 4)),
+    "test_vit2": ({}, (4, 4)),
+    "test_vit3": ({}, (4, 4)),
+}
+"""Options and map: convolutions, layers behind the pool, channels last, tokens pooled in three ways."""
 
 
-@pytest.mark.parametrize(
-    ("name", "hidden", "shape"), NETWORKS, ids=[f"{name}-{hidden}" for name, hidden, _ in NETWORKS]
-)
-def test_networks_of_every_build_have_a_map(name, hidden, shape, tmp_path):
-    architecture = Architecture(name, (("hidden", hidden),) if hidden else (), 64)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_of_every_build_have_a_map(name, tmp_path):
+    options, shape = NETWORKS[name]
+    architecture = Architecture(name.split()[0], tuple(options.items()), 64)
     with seeded(0):
         extractor = hold(create_backbone(architecture), architecture, tmp_path)
     mapper = HeatMapper(random_head(extractor))

@@ -80,7 +80,10 @@ class Preprocess:
         if self.resize == "pad":
             side = max(height, width)
             top, left = (side - height) // 2, (side - width) // 2
-            return _enlarge(heat, side, side)[top : top + height, left : left + width]
+            # Along one side, cut, then along the other: the whole square of a long picture may not fit into memory.
+            if height < width:
+                return _enlarge(_enlarge(heat, side, heat.shape[1])[top : top + height], height, width)
+            return _enlarge(_enlarge(heat, heat.shape[0], side)[:, left : left + width], height, width)
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
         placed = np.full((height, width), np.nan, np.float32)
