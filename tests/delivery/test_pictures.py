@@ -24,7 +24,7 @@ def test_a_probe_has_no_history(trained):
 
 def test_mistakes_are_explained_in_small_pictures(classifier, pictures):
     index = scan(pictures)
-    mistakes = [Mistake(path, label, "red", 0.9) for path, label in zip(index.paths[:5], index.labels[:5], strict=True)]
+    mistakes = [Mistake(path, path.split("/")[0], "red", 0.9) for path in list(index.paths)[:5]]
     mistakes.append(Mistake("blue/gone.png", "blue", "red", 0.9))
     found = draw_mistake_heatmaps(classifier, index, mistakes)
     assert list(found) == [one.path for one in mistakes[:5]]

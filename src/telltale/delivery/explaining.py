@@ -87,7 +87,7 @@ def _clean(part: str) -> str:
     clean = clean.encode("utf-8", "replace")[:_LONGEST].decode("utf-8", "ignore").rstrip(". ")
     if clean == part:
         return clean
-    suffix = Path(part).suffix if len(Path(part).suffix) < 6 else ""
+    suffix = Path(clean).suffix if re.fullmatch(r"\.\w{1,5}", Path(clean).suffix) else ""
     return f"{clean.removesuffix(suffix)}-{_mark(part)}{suffix}"
 
 
