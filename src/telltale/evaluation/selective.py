@@ -71,9 +71,9 @@ def choose_threshold(confidence: Floats, right: NDArray[np.bool_], precision: fl
     order = np.argsort(-confidence, kind="stable")
     ordered = confidence[order]
     accepted = np.arange(1, len(order) + 1)
-    wrong = np.cumsum(~right[order])
+    wrong = np.cumsum(~right[order]).astype(np.int64)
     # A threshold accepts all pictures of equal confidence or none of them.
-    ends = np.ones(len(order), np.bool_)
+    ends = np.ones(len(order), dtype=np.bool_)
     ends[:-1] = ordered[:-1] > ordered[1:]
     reached = ends & (wrong <= (1 - precision) * accepted + 1e-9)
     if not reached.any():
