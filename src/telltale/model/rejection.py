@@ -1,7 +1,7 @@
 """`RejectRule`: when an answer is accepted, and when "unknown" is said instead; obeyed by everything that predicts."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -54,6 +54,11 @@ class RejectRule:
             pictures=int(values["pictures"]),
             assured=bool(values["assured"]),
         )
+
+
+def always(rule: RejectRule) -> RejectRule:
+    """`rule` without refusals: every answer is accepted."""
+    return replace(rule, precision=0.0, threshold=0.0, unlike_above=math.inf, assured=False)
 
 
 def judge(rule: RejectRule, probabilities: Floats, strangeness: Floats | None) -> NDArray[np.int8]:
