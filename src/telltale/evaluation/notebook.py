@@ -22,22 +22,22 @@ def lay_evaluation(evaluation: Evaluation) -> str:
     """The verdict, the metrics with their intervals, the classes, the confusion matrix and the hardest mistakes."""
     return lay_out(
         describe(evaluation),
-        lay_table([[NAMES[name], *_figures(one)] for name, one in evaluation.metrics.items()], _HEAD),
-        *_trust(evaluation),
+        lay_table([*_metrics(evaluation), *_trust(evaluation)], ("", "value", "95 % interval")),
         *_classes(evaluation),
         *_confusion(evaluation),
         *_mistakes(evaluation),
     )
 
 
-_HEAD: Final = ("", "value", "95 % interval")
-
-
 def _figures(one: Interval) -> tuple[str, str]:
     return f"{one.value:.3f}", f"{one.low:.3f} to {one.high:.3f}"
 
 
-def _trust(evaluation: Evaluation) -> list[Markup]:
+def _metrics(evaluation: Evaluation) -> list[list[str]]:
+    return [[NAMES[name], *_figures(one)] for name, one in evaluation.metrics.items()]
+
+
+def _trust(evaluation: Evaluation) -> list[list[str]]:
     """Calibration, refusals and prediction sets, where they are known."""
     rows = []
     if evaluation.calibration is not None:
@@ -47,7 +47,7 @@ def _trust(evaluation: Evaluation) -> list[Markup]:
         rows.append(["right among the answered", *_figures(evaluation.selective.accuracy)])
     if evaluation.sets is not None:
         rows.append(["in the prediction set", *_figures(evaluation.sets.coverage)])
-    return [lay_table(rows, _HEAD)] if rows else []
+    return rows
 
 
 def _classes(evaluation: Evaluation) -> list[Markup]:
