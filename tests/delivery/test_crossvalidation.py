@@ -38,6 +38,7 @@ def test_every_picture_is_tested_once(pictures, backbone):
         "recipe.toml", "index.arrow", "splits.arrow", "folds.csv", "model.telltale", "fold-1", "fold-2", "fold-3",
         "evaluation.json", "validation.json", "test_predictions.parquet", "confusion_matrix.png", "report.html",
         "report.json", "source.json", "augmentation.png", "run.json", "finished.json", "events.jsonl",
+        "test_ledger.jsonl",
     }  # fmt: skip
     assert training.run.recipe == FOLDED.resolved
     rows = list(csv.DictReader((folder / "folds.csv").read_text().splitlines()))

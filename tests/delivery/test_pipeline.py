@@ -21,7 +21,7 @@ SCRATCH = Recipe(model="cnn", img_size=24, epochs=2, batch_size=8)
 FILES = {
     "run.json", "finished.json", "events.jsonl", "recipe.toml", "index.arrow", "splits.arrow", "results.csv",
     "model.telltale", "fit.json", "evaluation.json", "validation.json", "test_predictions.parquet",
-    "confusion_matrix.png", "report.html", "report.json", "source.json", "augmentation.png",
+    "confusion_matrix.png", "report.html", "report.json", "source.json", "augmentation.png", "test_ledger.jsonl",
 }  # fmt: skip
 
 

@@ -44,6 +44,7 @@ from telltale.model.bundle import load
 from telltale.progress import Note, Tell, silent
 from telltale.storage.place import Place
 from telltale.training.fitting import check_recipe
+from telltale.training.ledger import TRAIN, read_looks, record_look
 from telltale.training.recipe import Recipe
 from telltale.training.recording import Recording, check_apart, open_mirrors, recorded
 from telltale.training.run import Run, create_run
@@ -143,9 +144,10 @@ def _go_on(run: Run, source: str | Path, recipe: Recipe, places: Sequence[Place]
 def read_results(run: Run) -> tuple[Evaluation, Evaluation] | None:
     """The evaluations of the validation and the test part of a finished run; None where one is damaged."""
     try:
-        return Evaluation.load(run.folder / "validation.json"), Evaluation.load(run.folder / "evaluation.json")
+        validation, test = (Evaluation.load(run.folder / f"{name}.json") for name in ("validation", "evaluation"))
     except BundleError:
         return None
+    return validation, replace(test, looks=max(1, len(read_looks(run))))
 
 
 def _reopen(recording: Recording, validation: Evaluation, test: Evaluation, *, tools: Tools) -> Training:
@@ -161,7 +163,7 @@ def _reopen(recording: Recording, validation: Evaluation, test: Evaluation, *, t
 def _complete(index: Index, recipe: Recipe, recording: Recording, tools: Tools) -> Training:
     """From pictures that were looked at to everything in the run folder, and in the mirrors."""
     run = recording.run
-    splits, looks = load_splits(run, index), _count_looks(run)
+    splits = load_splits(run, index)
     if splits is not None and not recipe.folds:
         tell_splits(splits, tools.tell)
         training = train_once(splits, recipe, run, tools)
@@ -172,8 +174,10 @@ def _complete(index: Index, recipe: Recipe, recording: Recording, tools: Tools) 
             training = cross_validate(index, duplicates, recipe, run, tools)
         else:
             training = train_once(divide(index, recipe, duplicates, tools.tell), recipe, run, tools)
-    test = replace(training.test, looks=looks + 1)
-    training = replace(training, test=test, mirrors=recording.settle(), seconds=time.perf_counter() - run.started)
+    training = replace(training, mirrors=recording.settle(), seconds=time.perf_counter() - run.started)
+    # Right before it is shown: where the training is killed until here, nobody has seen a score.
+    looks = record_look(run, TRAIN, training.test.images)
+    training = replace(training, test=replace(training.test, looks=looks))
     save_results(training)
     recording.tell_outcome(_describe_outcome(training))
     note_finished(run, recipe)
@@ -204,15 +208,6 @@ def _draw_samples(training: Training) -> bytes:
     called = test.probabilities.argmax(axis=1)
     names = [[test.classes[code] for code in codes[list(found)]] for codes in (test.labels, called)]
     return draw_grid(list(found.values()), true=names[0], predicted=names[1])
-
-
-def _count_looks(run: Run) -> int:
-    """How often the test part of `run` was scored before."""
-    path = run.folder / "evaluation.json"
-    try:
-        return Evaluation.load(path).looks if path.is_file() else 0
-    except BundleError:  # damaged; it is written anew
-        return 1
 
 
 @contextlib.contextmanager

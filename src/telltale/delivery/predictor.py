@@ -78,6 +78,17 @@ def predict(
     return rows()
 
 
+def predict_stored(classifier: Classifier, store: Store, paths: Iterable[str]) -> Iterator[Prediction]:
+    """A `Prediction` for each of these paths in `store`, in their order: for pictures that an `Index` names."""
+    pictures = ((store, path, path) for path in paths)
+
+    def work(chunk: list[tuple[Store, str, str]]) -> list[Prediction]:
+        return _answer(chunk, classifier)
+
+    for answers in map_in_order(work, _chunks(pictures), threads=max(workers(), store.readers)):
+        yield from answers
+
+
 def _pictures(location: str | Path, *, may_be_missing: bool) -> tuple[Store, list[str], Callable[[str], str]]:
     """A store, paths in it, and how each is called in the output: as the user named it, in valid UTF-8."""
     name, file = portable_name(str(location)), portable_name(Path(location).name)

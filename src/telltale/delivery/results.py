@@ -15,6 +15,7 @@ from telltale.evaluation.picture import draw_confusion
 from telltale.files import write_atomic
 from telltale.model.bundle import change_card
 from telltale.training.fitting import PREVIEW, versions
+from telltale.training.ledger import read_looks
 
 CONFUSION: Final = "confusion_matrix.png"
 
@@ -62,4 +63,5 @@ def collect(training: Training) -> ReportContent:
         versions=versions(),
         thumbnails=draw_album(index, choose_pictures(training.test).paths),
         created=training.classifier.facts["trained"],
+        looks=read_looks(training.run),
     )

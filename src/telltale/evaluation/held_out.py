@@ -49,8 +49,8 @@ def predict_held_out(
     """
     numbers = np.unique(folds)
     rows = sample_evenly(labels, MOST, seed=seed)
-    mean, directions = _draw_directions(features, rows, seed)
-    learned, said, held = _project(features, rows, mean, directions), labels[rows], folds[rows]
+    mean, directions = draw_directions(features, rows, seed)
+    learned, said, held = project(features, rows, mean, directions), labels[rows], folds[rows]
     heads = []
     for place, number in enumerate(numbers):
         chooses = held == numbers[(place + 1) % len(numbers)]
@@ -87,8 +87,11 @@ def sample_evenly(labels: NDArray[np.int32], most: int, *, seed: int = 0) -> NDA
     return np.sort(order[place < share])
 
 
-def _draw_directions(features: NDArray[Any], rows: NDArray[np.int64], seed: int) -> tuple[Floats, Floats]:
-    """Mean of the features `[d]`, and the directions `[d, width]` to project what is left onto."""
+def draw_directions(features: NDArray[Any], rows: NDArray[np.int64], seed: int) -> tuple[Floats, Floats]:
+    """Mean of the features `[d]` over `rows`, and the directions `[d, width]` to project what is left onto.
+
+    Both float32; `width` is `WIDTH`, or `d` where that is not wider.
+    """
     total = np.zeros((2, features.shape[1]))
     mean = features[rows[:_BLOCK]].mean(axis=0, dtype=np.float64)
     for part in pieces(len(rows), _BLOCK):
@@ -105,7 +108,8 @@ def _draw_directions(features: NDArray[Any], rows: NDArray[np.int64], seed: int)
     return mean.astype(np.float32), (signs / (scale[:, None] * WIDTH**0.5)).astype(np.float32)
 
 
-def _project(features: NDArray[Any], rows: NDArray[np.int64], mean: Floats, directions: Floats) -> Floats:
+def project(features: NDArray[Any], rows: NDArray[np.int64], mean: Floats, directions: Floats) -> Floats:
+    """float32 `[len(rows), width]`: these rows of the features, less their mean, in the directions; read in blocks."""
     out = np.empty((len(rows), directions.shape[1]), np.float32)
     for part in pieces(len(rows), _BLOCK):
         np.matmul(features[rows[part.start : part.stop]] - mean, directions, out=out[part.start : part.stop])

@@ -26,6 +26,7 @@ from telltale.data.splits import deal_folds, find_units
 from telltale.data.thumbnails import read_thumbnails
 from telltale.evaluation.held_out import LEAST_FOLDS, predict_held_out, sample_evenly
 from telltale.evaluation.metrics import Interval, wilson
+from telltale.model.head import Floats
 from telltale.progress import Tell, silent
 
 FOLDS: Final = 5
@@ -97,12 +98,7 @@ def find_shortcuts(
     if len(np.unique(folds)) < LEAST_FOLDS:
         return ()
     facts = file_facts(pictures)
-    small = read_thumbnails(pictures, tell=tell).astype(np.float32)
-    seen = {
-        "file facts": np.concatenate([_one_hot(values) for values in facts.values()], axis=1),
-        "border": _with_squares(small[:, _ring()]),
-        "thumbnail": small.reshape(len(small), -1),
-    }
+    seen = read_hints(pictures, facts, tell=tell)
     baseline = float(np.bincount(labels).max() / len(labels))
     alone = [(name, _share_told(values, labels, folds)) for name, values in facts.items()]
     alone = sorted((one for one in alone if one[1] > baseline), key=lambda one: -one[1])
@@ -138,6 +134,20 @@ def judge(shortcut: Shortcut, reference: float | None) -> str:
         name, share = shortcut.facts[0]
         words += f", from {name} alone {share:.0%}"
     return f"{words.replace('%', ' %')}: the data leak their label. {ADVICE[shortcut.name]}"
+
+
+def read_hints(index: Index, facts: dict[str, NDArray[np.int64]], *, tell: Tell = silent) -> dict[str, Floats]:
+    """What each name of `LEAK` sees of every sample of `index`, float32 `[n, d]`; `facts` are its `file_facts`.
+
+    Border and bins are measured against all samples of `index`, so the parts of a split are to be looked at together.
+    All samples must be readable (`index.readable`).
+    """
+    small = read_thumbnails(index, tell=tell).astype(np.float32)
+    return {
+        "file facts": np.concatenate([_one_hot(values) for values in facts.values()], axis=1),
+        "border": _with_squares(small[:, _ring()]),
+        "thumbnail": small.reshape(len(small), -1),
+    }
 
 
 def file_facts(index: Index) -> dict[str, NDArray[np.int64]]:

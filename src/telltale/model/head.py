@@ -104,14 +104,14 @@ def fit_head(
             expected="Finite numbers for every picture.",
             do="The weights are probably damaged or of another network: give others with --weights.",
         )
-    basis = _Basis.of(features)
-    problem = _Problem(basis.rotate(features), np.asarray(labels), classes)
+    basis = Basis.of(features)
+    problem = Problem(basis.rotate(features), np.asarray(labels), classes)
     val_rotated = basis.rotate(val_features)
     point = problem.start()
     least, best = math.inf, point
     tried: list[Choice] = []
     for penalty in PENALTIES:
-        point, train_loss = _minimise(problem, penalty, point)
+        point, train_loss = minimise(problem, penalty, point)
         logits = val_rotated @ point[:-1] + point[-1]
         val_loss = _log_loss(logits, val_labels)
         tried.append(Choice(penalty, train_loss, val_loss, float((logits.argmax(axis=1) == val_labels).mean())))
@@ -123,7 +123,7 @@ def fit_head(
 
 
 @dataclass(frozen=True)
-class _Basis:
+class Basis:
     """Standardised features in the directions in which they vary: rotated = ((x - mean) / scale) @ directions."""
 
     mean: NDArray[np.float32]
@@ -132,7 +132,7 @@ class _Basis:
     variances: NDArray[np.float32]
 
     @classmethod
-    def of(cls, features: Floats) -> "_Basis":
+    def of(cls, features: Floats) -> "Basis":
         """Diagonalise the correlation of the features; directions without variance are left out."""
         count, width = features.shape
         mean = np.zeros(width)
@@ -171,8 +171,12 @@ class _Basis:
         return Head(np.ascontiguousarray(weight.T.astype(np.float32)), bias.astype(np.float32))
 
 
-class _Problem:
-    """The penalised log loss of rotated features, and its gradient."""
+class Problem:
+    """The penalised log loss of features float32 `[n, d]` with labels int `[n]`, and its gradient.
+
+    A point is float32 `[d + 1, classes]`, weights and in the last row the biases. `minimise` is quick where features
+    are hardly correlated, as those of `Basis.rotate` are.
+    """
 
     def __init__(self, features: Floats, labels: NDArray[np.int32], classes: int) -> None:
         self.features, self.labels, self.classes = features, labels, classes
@@ -224,15 +228,18 @@ def _log_loss(logits: Floats, labels: NDArray[np.int32]) -> float:
     return float(-np.log(np.clip(chosen, 1e-12, 1)).mean())
 
 
-def _minimise(
-    problem: _Problem,
+def minimise(
+    problem: Problem,
     penalty: float,
     point: NDArray[np.float32],
     *,
     tolerance: float = 1e-3,
     steps: int = 200,
 ) -> tuple[NDArray[np.float32], float]:
-    """L-BFGS with the Hessian's diagonal at `point` as first guess of the Hessian, and Armijo back-tracking."""
+    """The point with the least loss, from `point` on, and that loss with its penalty.
+
+    L-BFGS with the Hessian's diagonal at `point` as first guess of the Hessian, and Armijo back-tracking.
+    """
     curvature = problem.curvature(point, penalty)
     value, gradient = problem.loss(point, penalty)
     memory: deque[tuple[NDArray[np.float32], NDArray[np.float32], float]] = deque(maxlen=10)
