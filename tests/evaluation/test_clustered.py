@@ -130,7 +130,8 @@ def test_f1_by_clusters_counts_false_alarms():
 
 
 def confuse(judged):
-    return metrics.confusion_matrix(judged.labels, np.eye(judged.classes)[judged.said])
+    cells = np.bincount(judged.labels * judged.classes + judged.said, minlength=judged.classes**2)
+    return cells.reshape(judged.classes, judged.classes)
 
 
 def test_numbers_of_clusters_may_be_any():

@@ -62,3 +62,17 @@ def test_any_name_can_be_drawn(names):
 def test_same_evaluation_same_bytes():
     evaluation = score(np.array([0, 1, 1]), np.eye(2)[[0, 1, 0]], ["a", "b"])
     assert draw_confusion(evaluation) == draw_confusion(evaluation)
+
+
+def test_the_normalised_matrix_says_percent():
+    """The same colours, other numbers: rows of one picture and of a thousand say the same."""
+    small, large = (
+        score(np.array([0, 1]).repeat(times), np.eye(2)[np.array([0, 1]).repeat(times)], ["a", "b"])
+        for times in (1, 999)
+    )
+    plain, one, other = (
+        np.asarray(Image.open(io.BytesIO(draw_confusion(evaluation, normalised=normalised))))[118:, :300]
+        for evaluation, normalised in ((large, False), (small, True), (large, True))
+    )
+    np.testing.assert_array_equal(one, other)
+    assert (plain != other).any()

@@ -7,10 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from telltale.data.decoding import decode
 from telltale.data.download import is_url
 from telltale.data.index import Index
 from telltale.data.source import Columns, open_source
@@ -19,8 +15,9 @@ from telltale.delivery.crossvalidation import cross_validate
 from telltale.delivery.first_look import adopt_start, prepare_network, scan_with
 from telltale.delivery.outcome import Tools, Training, train_once
 from telltale.delivery.partition import divide, find_copies, tell_data, tell_splits
+from telltale.delivery.pictures import CONFUSION, PREDICTIONS
 from telltale.delivery.restoring import bring_back, fetch_run, find_same, tell_known
-from telltale.delivery.results import CONFUSION, save_results
+from telltale.delivery.results import save_results
 from telltale.delivery.resuming import (
     ELSEWHERE,
     change_recipe,
@@ -36,9 +33,8 @@ from telltale.delivery.resuming import (
     resolve_paths,
 )
 from telltale.device import choose_device
-from telltale.errors import BundleError, ChangedDataError, ImageError, Interrupted
+from telltale.errors import BundleError, ChangedDataError, Interrupted
 from telltale.evaluation.evaluation import Evaluation
-from telltale.evaluation.grid import MOST as MOST_SHOWN, draw_grid
 from telltale.files import locked
 from telltale.model.bundle import load
 from telltale.progress import Note, Tell, silent
@@ -178,7 +174,7 @@ def _complete(index: Index, recipe: Recipe, recording: Recording, tools: Tools) 
     # Right before it is shown: where the training is killed until here, nobody has seen a score.
     looks = record_look(run, TRAIN, training.test.images)
     training = replace(training, test=replace(training.test, looks=looks))
-    save_results(training)
+    save_results(training, tools)
     recording.tell_outcome(_describe_outcome(training))
     note_finished(run, recipe)
     return replace(training, mirrors=recording.finish())
@@ -192,22 +188,8 @@ def _describe_outcome(training: Training) -> Outcome:
         for part, evaluation in parts.items()
     }
     confusion = (training.run.folder / CONFUSION).read_bytes()
-    # Decoding and drawing takes 0.2 s: not where nobody is told.
-    samples = _draw_samples(training) if training.run.recipe.trackers else b""
+    samples = (training.run.folder / PREDICTIONS).read_bytes()
     return Outcome("finished", figures["test"], figures["validation"], confusion, samples)
-
-
-def _draw_samples(training: Training) -> bytes:
-    """Some test pictures, evenly from all of them, with what they were called."""
-    test, index = training.test, training.splits.index
-    rows = np.unique(np.linspace(0, len(test.paths) - 1, MOST_SHOWN).astype(np.int64))
-    found = dict[int, NDArray[np.uint8]]()
-    for row in rows.tolist():
-        with contextlib.suppress(ImageError, OSError):  # gone since it was scored
-            found[row] = decode(index.store.read(test.paths[row])).pixels
-    called = test.probabilities.argmax(axis=1)
-    names = [[test.classes[code] for code in codes[list(found)]] for codes in (test.labels, called)]
-    return draw_grid(list(found.values()), true=names[0], predicted=names[1])
 
 
 @contextlib.contextmanager

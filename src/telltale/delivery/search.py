@@ -12,7 +12,7 @@ from telltale.data.index import Index
 from telltale.data.source import Columns, Source, open_source
 from telltale.data.splits import Splits
 from telltale.delivery.first_look import adopt_start, prepare_network, scan_with
-from telltale.delivery.outcome import Training
+from telltale.delivery.outcome import Tools, Training
 from telltale.delivery.partition import divide, find_copies, tell_data, tell_splits
 from telltale.delivery.results import save_results
 from telltale.delivery.resuming import check_same, describe_origin, is_finished, note_finished
@@ -37,6 +37,7 @@ from telltale.model.bundle import load
 from telltale.model.zoo import describe_network
 from telltale.progress import Note, Tell, silent
 from telltale.training.fitting import check_recipe, request_start
+from telltale.training.ledger import LEDGER, read_looks, record_look
 from telltale.training.recipe import LEARNED, Recipe
 from telltale.training.run import Run
 
@@ -246,11 +247,12 @@ def _test(bench: Bench, winner: Contender) -> Evaluation:
             tell(Note(f"{winner.name} has won before; its test part is not scored again."))
             return Evaluation.load(run.folder / "evaluation.json")
     tell(Note(f"The test part is scored once, for the winner: {winner.name}."))
-    looks = 1 + sum(1 for _ in bench.folder.glob("*/evaluation.json"))
     classifier = load(run.bundle, device=bench.device)
     test = evaluate(classifier, splits.test, seen="mark", seed=run.recipe.seed, tell=tell)
-    test = replace(test, looks=looks)
-    save_results(Training(classifier, run, splits, winner.validation, test, winner.seconds))
+    others = sum(len(read_looks(Run(path.parent))) for path in bench.folder.glob(f"*/{LEDGER}"))
+    test = replace(test, looks=record_look(run, "telltale compare", test.images) + others)
+    training = Training(classifier, run, splits, winner.validation, test, winner.seconds)
+    save_results(training, Tools(bench.device, None, tell))
     note_finished(run, run.recipe)
     return test
 

@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from telltale.evaluation.confusions import most_confused
 from telltale.evaluation.evaluation import Evaluation, Mistake
 from telltale.model.rejection import ACCEPTED, UNLIKE, UNSURE
 
@@ -136,13 +137,7 @@ def _find_refused(evaluation: Evaluation) -> list[int]:
 
 
 def _find_pairs(evaluation: Evaluation, mistakes: list[PictureRow]) -> Iterator[Pair]:
-    """The most frequent mistakes of more than one picture."""
-    wrong = evaluation.confusion.copy()
-    np.fill_diagonal(wrong, 0)
-    support = evaluation.confusion.sum(axis=1)
-    for cell in np.argsort(-wrong, axis=None, kind="stable")[:MOST_PAIRS].tolist():
-        true, said = divmod(cell, len(evaluation.classes))
-        if wrong[true, said] > 1:
-            names = evaluation.classes[true], evaluation.classes[said]
-            found = [one for one in mistakes if (one.true, one.predicted) == names][:EACH_PAIR]
-            yield Pair(*names, int(wrong[true, said]), int(support[true]), tuple(found))
+    """The most frequent mistakes of more than one picture, each with some of its pictures."""
+    for one in most_confused(evaluation, MOST_PAIRS):
+        found = [row for row in mistakes if (row.true, row.predicted) == (one.true, one.predicted)][:EACH_PAIR]
+        yield Pair(one.true, one.predicted, one.count, one.of, tuple(found))
