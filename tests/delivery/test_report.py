@@ -189,6 +189,13 @@ def test_report_of_an_evaluation_that_was_loaded(tmp_path):
     assert "strangeness" not in page.text
 
 
+def test_a_learning_curve_without_classes_is_drawn_alone():
+    content = judged()
+    page = Page(render(replace(content, curve=replace(content.curve, per_class={}))))
+    assert "Would more data help?" in page.text
+    assert "Class by class: recall" not in page.text
+
+
 def test_only_small_jpegs_become_thumbnails():
     paths = [one.path for one in evaluated().mistakes(3)]
     wrong = {paths[0]: b"<svg onload=alert(1)>", paths[1]: b"\xff\xd8\xff" + bytes(50_000)}

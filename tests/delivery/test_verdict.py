@@ -145,11 +145,24 @@ def test_a_rule_that_refuses_everything_is_bad():
 
 def test_what_would_help_is_the_learning_curve_or_the_class_with_least():
     question = "What would make it better?"
-    assert "Twice as many pictures may add 1 point." in said(judged(), question)[1]
+    assert said(judged(), question)[1].startswith("Perhaps more pictures. Twice as many pictures may add 1 point. Look")
     few = {"cats": {"train": 40}, "dogs": {"train": 900}}
     words = said(full(class_counts=few), question)[1]
     assert words.startswith("More pictures of 'cats' first. It learned from 40 pictures of them")
     assert "a wrong label among 20" in words
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [
+        (0.002, 0.02, "More pictures."),
+        (-0.01, 0.005, "Hardly more pictures of the same kind."),
+        (-0.01, 0.03, "Perhaps more pictures."),
+    ],
+)
+def test_the_gain_of_more_pictures_decides_whether_they_are_advised(low, high, words):
+    curve = replace(judged().curve, next_gain=Interval((low + high) / 2, low, high))
+    assert said(judged(curve=curve), "What would make it better?")[1].startswith(words)
 
 
 def test_there_are_four_to_six_sentences_and_the_first_is_about_trust():

@@ -104,6 +104,8 @@ def draw_learning_of_classes(curve: LearningCurve) -> list[Plot]:
     """The recall of the classes that end lowest, all on one scale; at most `MOST_CURVES`."""
     known: Mapping[str, Sequence[LearningPoint]] = {name: points for name, points in curve.per_class.items() if points}
     order = sorted(known, key=lambda name: known[name][-1].accuracy)[:MOST_CURVES]
+    if not order:  # too few validation pictures of any class
+        return []
     shared = _range([known[name] for name in order])
     drawn = [_draw_points(name, known[name], shared) for name in sorted(order, key=list(known).index)]
     return [replace(one, across=_outer(one.across), up=_outer(one.up)) for one in drawn]

@@ -29,6 +29,9 @@ AT_ITS_WORD: Final = 0.03
 ROUGHLY: Final = 0.08
 """Calibration error (ECE) up to which probabilities can be taken at their word, and up to which they are a hint."""
 
+WORTHWHILE: Final = 0.01
+"""Accuracy that twice the pictures must be able to add, or they are hardly worth the work."""
+
 SHORTCUTS: Final = ("file facts", "border")
 """Baselines that see nothing of what the picture shows: where they do as well, the data gives the answer away."""
 
@@ -218,7 +221,8 @@ def _judge_remedies(content: ReportContent) -> Sentence | None:
     wrong = evaluation.images - int(evaluation.confusion.trace())
     look = f"Look through the mistakes first: a wrong label among {wrong:,} is cheaper to mend than pictures to find."
     if curve is not None:
-        return Sentence(question, curve.verdict, look if wrong else "", NOTE)
+        reason = f"{curve.verdict} {look if wrong else ''}".strip()
+        return Sentence(question, _claim_gain(curve.next_gain), reason, NOTE)
     learned = {one: counts.get("train", 0) for one, counts in content.class_counts.items()}
     weak = min((one for one in evaluation.per_class if one.support), key=lambda one: one.recall.value)
     if weak.recall.value == 1 or not learned.get(weak.name):
@@ -227,6 +231,15 @@ def _judge_remedies(content: ReportContent) -> Sentence | None:
     claim = f"More pictures of {name(weak.name)} first."
     reason = f"It learned from {count(learned[weak.name])} of them, where the middle class has {middle:,}. {look}"
     return Sentence(question, claim, reason, NOTE)
+
+
+def _claim_gain(gain: Interval | None) -> str:
+    """What twice the pictures would add, in words."""
+    if gain is not None and gain.low > 0:
+        return "More pictures."
+    if gain is not None and gain.high < WORTHWHILE:
+        return "Hardly more pictures of the same kind."
+    return "Perhaps more pictures."
 
 
 def name(text: str, letters: int = _LETTERS) -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from telltale.errors import DataError, ModelError
 from telltale.evaluation import clustered, means, metrics
 from telltale.evaluation.metrics import Floats, Interval, Ints
+from telltale.evaluation.notebook import lay_evaluation
 from telltale.evaluation.scores import (
     NAMES as NAMES,
     ClassScore as ClassScore,
@@ -33,8 +34,6 @@ class Evaluation(Scores):
         return tabulate(self)
 
     def _repr_html_(self) -> str:
-        from telltale.evaluation.notebook import lay_evaluation
-
         return lay_evaluation(self)
 
 

@@ -5,8 +5,8 @@ from typing import Final
 import numpy as np
 
 from telltale.data.markup import Markup, escape, lay_out, lay_table, paragraph
-from telltale.evaluation.evaluation import NAMES, Evaluation
 from telltale.evaluation.metrics import Interval
+from telltale.evaluation.scores import NAMES, Scores
 from telltale.evaluation.wording import describe
 from telltale.words import printable
 
@@ -18,26 +18,26 @@ MOST_MISTAKES: Final = 5
 _LETTERS: Final = 24
 
 
-def lay_evaluation(evaluation: Evaluation) -> str:
+def lay_evaluation(evaluation: Scores) -> str:
     """The verdict, the metrics with their intervals, the classes, the confusion matrix and the hardest mistakes."""
     return lay_out(
         describe(evaluation),
-        lay_table([[NAMES[name], *_figures(one)] for name, one in evaluation.metrics.items()], _HEAD),
-        *_trust(evaluation),
+        lay_table([*_metrics(evaluation), *_trust(evaluation)], ("", "value", "95 % interval")),
         *_classes(evaluation),
         *_confusion(evaluation),
         *_mistakes(evaluation),
     )
 
 
-_HEAD: Final = ("", "value", "95 % interval")
-
-
 def _figures(one: Interval) -> tuple[str, str]:
     return f"{one.value:.3f}", f"{one.low:.3f} to {one.high:.3f}"
 
 
-def _trust(evaluation: Evaluation) -> list[Markup]:
+def _metrics(evaluation: Scores) -> list[list[str]]:
+    return [[NAMES[name], *_figures(one)] for name, one in evaluation.metrics.items()]
+
+
+def _trust(evaluation: Scores) -> list[list[str]]:
     """Calibration, refusals and prediction sets, where they are known."""
     rows = []
     if evaluation.calibration is not None:
@@ -47,10 +47,10 @@ def _trust(evaluation: Evaluation) -> list[Markup]:
         rows.append(["right among the answered", *_figures(evaluation.selective.accuracy)])
     if evaluation.sets is not None:
         rows.append(["in the prediction set", *_figures(evaluation.sets.coverage)])
-    return [lay_table(rows, _HEAD)] if rows else []
+    return rows
 
 
-def _classes(evaluation: Evaluation) -> list[Markup]:
+def _classes(evaluation: Scores) -> list[Markup]:
     scores = list(evaluation.per_class)
     if len(scores) > MOST_CLASSES:
         scores = sorted(scores, key=lambda one: (not one.support, one.recall.value))[:MOST_CLASSES]
@@ -60,7 +60,7 @@ def _classes(evaluation: Evaluation) -> list[Markup]:
     return [lay_table(rows, head), paragraph(f"{rest:,} more classes with a higher recall." if rest else "")]
 
 
-def _confusion(evaluation: Evaluation) -> list[Markup]:
+def _confusion(evaluation: Scores) -> list[Markup]:
     if len(evaluation.classes) > MOST_CELLS:
         return []
     shares = evaluation.confusion / np.maximum(evaluation.confusion.sum(axis=1, keepdims=True), 1)
@@ -80,7 +80,7 @@ def _cell(count: int, share: float) -> Markup:
     return Markup(f'<span style="{style}">{escape(f"{count:,}")}</span>')
 
 
-def _mistakes(evaluation: Evaluation) -> list[Markup]:
+def _mistakes(evaluation: Scores) -> list[Markup]:
     rows = [
         [one.path, one.true, one.predicted, f"{100 * one.probability:.1f} %"]
         for one in evaluation.mistakes(MOST_MISTAKES)
