@@ -97,7 +97,7 @@ def _fit(
     manifest = Manifest.of(splits.index.table, splits.parts, splits.radius)
     if earlier is not None:
         manifest = manifest.join(earlier)
-    aims = Aims(recipe.precision or Aims.precision, recipe.coverage, recipe.seed)
+    aims = Aims(recipe.precision or Aims().precision, recipe.coverage, recipe.seed)
     calibrated = calibrate(splits, used, head, penalty=found.get("penalty"), aims=aims, tell=tell)
     facts |= {"fit": found, "calibration": calibrated.facts}
     rule = calibrated.rule if recipe.precision else always(calibrated.rule)
