@@ -10,8 +10,8 @@ SHOWN_CLASSES: Final = 20
 
 
 def tabulate(evaluation: Scores, pictures: str = "pictures") -> str:
-    """The verdict, the metrics and the classes as text for 80 columns; `pictures` as in `describe`."""
-    verdict = textwrap.wrap(describe(evaluation, pictures), 80)
+    """The verdict, what it answers, the metrics and the classes as text for 80 columns; `pictures` as in `describe`."""
+    verdict = textwrap.wrap(" ".join([describe(evaluation, pictures), *describe_refusals(evaluation)]), 80)
     return "\n".join([*verdict, "", *_metric_lines(evaluation), "", *_class_lines(evaluation)])
 
 
@@ -49,6 +49,21 @@ That is not surely better.
     return " ".join(sentences)
 
 
+def describe_refusals(evaluation: Scores) -> list[str]:
+    """What the reject rule does, in a sentence; none where there is no rule, or none that refuses anything."""
+    found = evaluation.selective
+    if found is None or not found.precision:
+        return []
+    unlike = f"{found.unlike:,} {'is' if found.unlike == 1 else 'are'} unlike what it knows"
+    refused = f"{found.unsure:,} it is not sure of, {unlike}."
+    if not found.accepted:
+        return [f"It answers none of them: {refused}"]
+    covered, right = found.coverage, found.accuracy
+    share = f"It answers {_percent(covered.value)} % of them ({_percent(covered.low)} to {_percent(covered.high)} %)"
+    good = f"right in {_percent(right.value)} % of its answers ({_percent(right.low)} to {_percent(right.high)} %)"
+    return [f"{share}, and is {good}; {refused}"]
+
+
 def _describe_seen(evaluation: Scores) -> list[str]:
     """A warning where the classifier knows some of the pictures from its training."""
     seen = evaluation.seen
@@ -75,6 +90,9 @@ def _metric_lines(evaluation: Scores) -> list[str]:
         if name in evaluation.metrics:
             figure = evaluation.metrics[name]
             lines.append(f"{words:<20}{figure.value:>7.3f}   {figure.low:.3f} to {figure.high:.3f}")
+    if evaluation.calibration is not None:
+        error = evaluation.calibration.ece_after
+        lines.append(f"{'calibration error':<20}{error.value:>7.3f}   {error.low:.3f} to {error.high:.3f}")
     return lines
 
 

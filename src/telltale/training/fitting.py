@@ -101,9 +101,7 @@ def _fit(
     calibrated = calibrate(splits, used, head, penalty=found.get("penalty"), aims=aims, tell=tell)
     facts |= {"fit": found, "calibration": calibrated.facts}
     rule = calibrated.rule if recipe.precision else always(calibrated.rule)
-    classifier = Classifier(
-        used, calibrated.head, splits.index.classes, facts, manifest, calibrated.familiarity, rule
-    )
+    classifier = Classifier(used, calibrated.head, splits.index.classes, facts, manifest, calibrated.familiarity, rule)
     save(classifier, run.bundle, golden=_golden(splits, used), card=_card(classifier, splits))
     write_json(run.folder / "fit.json", "fit", 1, facts)
     return classifier, run
