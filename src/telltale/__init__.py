@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from telltale.delivery.inspection_pipeline import inspect_source as inspect_source
     from telltale.delivery.pipeline import resume as resume, train as train
     from telltale.delivery.predictor import predict as predict
+    from telltale.delivery.run_comparison import compare_runs as compare_runs
     from telltale.delivery.run_list import list_runs as list_runs
     from telltale.errors import UserError as UserError
     from telltale.evaluation.evaluation import Evaluation as Evaluation
@@ -45,6 +46,7 @@ _HOME: Final = {
     "Splits": "telltale.data.splits",
     "UserError": "telltale.errors",
     "classify": "telltale.model.classifier",
+    "compare_runs": "telltale.delivery.run_comparison",
     "draw_samples": "telltale.data.samples",
     "evaluate": "telltale.evaluation.scoring",
     "fit": "telltale.training.fitting",

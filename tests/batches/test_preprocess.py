@@ -121,3 +121,27 @@ def test_a_size_that_cannot_be_is_refused(size):
 def test_a_resize_that_is_not_known_is_refused(resize):
     with pytest.raises(RecipeError, match=rf"The resize is '{resize}'\. One of crop, squash, pad\. Give one of them"):
         Preprocess(resize=resize)
+
+
+@settings(max_examples=40, deadline=None)
+@given(height=st.integers(60, 200), width=st.integers(60, 200), resize=st.sampled_from(RESIZES))
+def test_a_map_of_the_square_lies_where_the_network_saw_it(height, width, resize):
+    preprocess = Preprocess(64, resize)
+    picture = draw_gradient(height, width)
+    heat = preprocess.apply(picture)[..., 0].astype(np.float32) / 255
+    placed = preprocess.place_back(heat, height, width)
+    assert placed.shape == (height, width) and placed.dtype == np.float32
+    seen = np.isfinite(placed)
+    side = min(height, width)
+    assert seen.sum() == (side * side if resize == "crop" else height * width)
+    assert np.nanmin(placed) >= 0 and np.nanmax(placed) <= 1
+    # Most of it: at the edges of a padded picture the grey around it shines in.
+    assert np.median(np.abs(placed[seen] - picture[..., 0][seen] / 255)) < 0.04
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 30_000), (30_000, 1), (2, 3)], ids=str)
+@pytest.mark.parametrize("resize", RESIZES)
+def test_a_map_is_laid_over_any_picture(resize, shape):
+    placed = Preprocess(8, resize).place_back(np.ones((1, 1), np.float32), *shape)
+    assert placed.shape == shape
+    np.testing.assert_allclose(placed[np.isfinite(placed)], 1, rtol=1e-6)

@@ -127,9 +127,15 @@ def test_evaluate_in_words_and_as_json(cli, trained, unseen, tmp_path):
     words = cli("evaluate", trained, unseen, "-o", "scores")
     assert words.code == 0, words
     assert "accuracy" in words.stdout
-    assert {path.name for path in (tmp_path / "scores").iterdir()} == {"evaluation.json", "confusion_matrix.png"}
-    answer = cli("evaluate", trained / "model.telltale", unseen, "--json")
+    assert f"Beside the test part of {trained}:" in words.stdout
+    assert "these, 40" in words.stdout and "recall of" in words.stdout
+    files = {"evaluation.json", "confusion_matrix.png", "shift.json", "shift.html"}
+    assert {path.name for path in (tmp_path / "scores").iterdir()} == files
+    bundle = shutil.copytree(trained / "model.telltale", tmp_path / "pets.telltale")
+    answer = cli("evaluate", bundle, unseen, "--json")
     assert json.loads(answer.stdout)["images"] == 40
+    assert json.loads(answer.stdout)["shift"] is None
+    assert "with the run folder the result is compared" in cli("evaluate", bundle, unseen).stderr
 
 
 def test_evaluate_says_what_was_learned_from(cli, trained):

@@ -1,20 +1,16 @@
 """The page of an inspection: whole, small, escaped, and in a real browser silent and on its own."""
 
-import functools
-import http.server
 import itertools
 import json
 import os
 import re
 import shutil
-import subprocess
-import threading
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from tests.delivery.page import Page
 
 from telltale.batches.augmentation import parse_augmentation
 from telltale.batches.feed import Normalise, PictureFeed
@@ -39,41 +35,6 @@ from telltale.delivery.page import thumbnail
 from telltale.delivery.sizes import draw_sizes
 
 MEGABYTES = 5
-VOID = {"meta", "br", "img", "wbr"}
-
-
-class Page(HTMLParser):
-    """Tags with their attributes and the text of a page; fails where a tag is not closed or carries a handler."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.words, self.open = [], [], []
-        self.feed(text)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        self.words.append("" if tag == "wbr" else " ")
-        assert not [name for name, _ in attributes if name.startswith("on")]
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words.append(data)
-
-    def all(self, tag, attribute):
-        """The values of an attribute of all tags of a kind."""
-        return [attributes.get(attribute) for name, attributes in self.tags if name == tag]
-
-    @property
-    def text(self):
-        return " ".join("".join(self.words).split())
 
 
 def draw_noise(path, seed, size=(64, 48)):
@@ -270,46 +231,6 @@ def test_pictures_of_one_size_have_no_histogram(tmp_path):
     assert [one.title for one in draw_sizes(index, 48)] == []
 
 
-@pytest.fixture(scope="session")
-def chromium():
-    found = next(
-        (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), ""
-    )
-    if not found:
-        pytest.skip("needs chromium, which is not installed here")
-    return functools.partial(_run_chromium, found)
-
-
-def _run_chromium(program, page, folder, *flags):
-    """What the browser logs when it shows a page in a window of its own profile."""
-    quiet = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    command = [program, *quiet, f"--user-data-dir={folder}", "--enable-logging=stderr", *flags, page.as_uri()]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", timeout=120, check=True)
-    return done
-
-
-@pytest.fixture
-def asked():
-    """The paths that a loopback server was asked for, and its address."""
-    paths = []
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            paths.append(self.path)
-            self.send_error(404)
-
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield paths, f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
 def test_a_browser_shows_evil_names_without_a_word_and_asks_nobody(tmp_path, chromium, asked):
     paths, where = asked
     write_evil(tmp_path / "evil", where)
@@ -330,16 +251,5 @@ def test_the_browser_test_would_notice(tmp_path, chromium, asked):
 
 
 @pytest.mark.parametrize("width", [320, 1100])
-def test_nothing_is_wider_than_the_window(tmp_path, chromium, inspected, width):
-    # A page inside a frame of that width: the browser's own window is at least 500 pixels wide.
-    inspection, _ = inspected
-    frame = tmp_path / "frame.html"
-    script = "f.onload=()=>{const e=f.contentDocument.documentElement;document.title=e.scrollWidth-e.clientWidth}"
-    frame.write_text(
-        f"<!doctype html><title>unknown</title><iframe id=f style='width:{width}px;height:900px;border:0' "
-        f"src='{inspection.report.as_uri()}'></iframe><script>{script}</script>"
-    )
-    log = chromium(
-        frame, tmp_path / "profile", "--dump-dom", "--allow-file-access-from-files", "--virtual-time-budget=3000"
-    )
-    assert "<title>0</title>" in log.stdout
+def test_nothing_is_wider_than_the_window(overhang, inspected, width):
+    assert overhang(inspected[0].report, width) == 0

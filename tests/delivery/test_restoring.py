@@ -20,6 +20,7 @@ from telltale.evaluation.evaluation import Evaluation
 from telltale.files import write_manifest
 from telltale.progress import Advance, Note, silent
 from telltale.training.fitting import fit
+from telltale.training.ledger import read_looks, record_look
 from telltale.training.recipe import Recipe
 from telltale.training.run import Run, open_run
 
@@ -135,6 +136,20 @@ def test_a_finished_training_is_not_trained_again(pictures, tmp_path, mirrored):
         assert again.test.looks == 1
         shutil.rmtree("runs")
     assert Evaluation.load(next(tmp_path.glob("mirror/*/result-*/evaluation.json"))).looks == 1
+
+
+def test_looks_at_the_test_part_travel_with_the_run(pictures, tmp_path, mirrored):
+    run = train(pictures, mirrored).run
+    assert record_look(run, "telltale evaluate", 3) == 2
+    again = train(pictures, mirrored)  # it is finished: the mirror only hears of the look
+    assert again.test.looks == 2
+    (there,) = tmp_path.glob("mirror/*/test_ledger.jsonl")
+    assert there.read_bytes() == (run.folder / "test_ledger.jsonl").read_bytes()
+    shutil.rmtree("runs")
+    back = train(pictures, mirrored)
+    assert back.test.looks == 2
+    assert [one.by for one in read_looks(back.run)] == ["telltale train", "telltale evaluate"]
+    assert len(list(tmp_path.glob("mirror/*/result-*"))) == 1, "a look makes no new result"
 
 
 def test_other_settings_other_data_and_other_places_are_other_trainings(pictures, unseen, tmp_path, mirrored):

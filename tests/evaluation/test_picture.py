@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from telltale.evaluation.evaluation import score
-from telltale.evaluation.picture import RAMP, colour, draw_confusion
+from telltale.evaluation.picture import RAMP, _percent, colour, draw_confusion
 
 
 def drawn(confusion, names=None):
@@ -62,3 +62,25 @@ def test_any_name_can_be_drawn(names):
 def test_same_evaluation_same_bytes():
     evaluation = score(np.array([0, 1, 1]), np.eye(2)[[0, 1, 0]], ["a", "b"])
     assert draw_confusion(evaluation) == draw_confusion(evaluation)
+
+
+def test_the_normalised_matrix_says_percent():
+    """The same colours, other numbers: rows of one picture and of a thousand say the same."""
+    small, large = (
+        score(np.array([0, 1]).repeat(times), np.eye(2)[np.array([0, 1]).repeat(times)], ["a", "b"])
+        for times in (1, 999)
+    )
+    plain, one, other = (
+        np.asarray(Image.open(io.BytesIO(draw_confusion(evaluation, normalised=normalised))))[118:, :300]
+        for evaluation, normalised in ((large, False), (small, True), (large, True))
+    )
+    np.testing.assert_array_equal(one, other)
+    assert (plain != other).any()
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [(0.01, "<0.1"), (0.3, "0.3"), (9.94, "9.9"), (52.4, "52"), (99.6, "99.6"), (99.99, "99.9"), (100, "100")],
+)
+def test_percent_rounds_nothing_to_all_or_none(share, words):
+    assert _percent(share) == words

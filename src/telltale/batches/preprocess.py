@@ -66,6 +66,30 @@ class Preprocess:
         square[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
         return square
 
+    def place_back(self, heat: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+        """A map over the network's square, float32 `[h, w]` of any size from 0 to 1, as `[height, width]` of a picture.
+
+        The reverse of `apply`: enlarged smoothly, without what was put around the picture (`pad`), and NaN where the
+        network has not looked (`crop`).
+
+        >>> Preprocess(size=8).place_back(np.ones((2, 2), np.float32), 2, 4).tolist()
+        [[nan, 1.0, 1.0, nan], [nan, 1.0, 1.0, nan]]
+        """
+        if self.resize == "squash":
+            return _enlarge(heat, height, width)
+        if self.resize == "pad":
+            side = max(height, width)
+            top, left = (side - height) // 2, (side - width) // 2
+            # Along one side, cut, then along the other: the whole square of a long picture may not fit into memory.
+            if height < width:
+                return _enlarge(_enlarge(heat, side, heat.shape[1])[top : top + height], height, width)
+            return _enlarge(_enlarge(heat, heat.shape[0], side)[:, left : left + width], height, width)
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        placed = np.full((height, width), np.nan, np.float32)
+        placed[top : top + side, left : left + side] = _enlarge(heat, side, side)
+        return placed
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return asdict(self)
@@ -96,6 +120,11 @@ def shrink(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uin
     if pixels.shape[:2] == (height, width):
         return np.ascontiguousarray(pixels)
     return _as_uint8(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR))
+
+
+def _enlarge(heat: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Bicubic, which draws no edges along the rows and columns of a coarse map as bilinear does; kept within 0 .. 1."""
+    return np.clip(np.asarray(cv2.resize(heat, (width, height), interpolation=cv2.INTER_CUBIC), np.float32), 0, 1)
 
 
 def _as_uint8(pixels: Any) -> NDArray[np.uint8]:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from telltale.cli.compare import compare
 from telltale.cli.demo import demo
 from telltale.cli.doctor import doctor
 from telltale.cli.evaluate import evaluate
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, inspect, train, evaluate, predict, runs, models, doctor):
+for command in (demo, inspect, train, evaluate, compare, predict, runs, models, doctor):
     app.command()(command)
 
 

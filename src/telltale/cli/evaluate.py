@@ -1,8 +1,10 @@
 """`telltale evaluate`."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
+import typer
 from typer import Argument, Option
 
 from telltale.cli.console import explained, progress, say
@@ -16,31 +18,32 @@ def evaluate(
         str, Option(help="Pictures it has learned from: refuse, mark (score, and say so) or skip.")
     ] = "refuse",
     output: Annotated[
-        Path | None, Option("-o", "--output", help="Folder for evaluation.json and confusion_matrix.png.")
+        Path | None,
+        Option("-o", "--output", help="Folder for evaluation.json, confusion_matrix.png, and the comparison."),
     ] = None,
     image_col: Annotated[str, Option(help="Table: column of the picture's path or id.")] = "",
     label_col: Annotated[str, Option(help="Table: column of the label.")] = "",
     device: Annotated[str, Option(help="auto, cpu or cuda.")] = "auto",
     json_: Annotated[bool, Option("--json", help="Print the result as JSON on standard output.")] = False,
 ) -> None:
-    """Score a classifier on labelled pictures, with a 95 % interval beside every number."""
+    """Score a classifier on labelled pictures, and compare them with the test part of its run."""
     with explained():
-        from telltale.cli.results import print_evaluation
+        from telltale.cli.results import print_examination
         from telltale.data.index import scan
         from telltale.data.source import Columns
         from telltale.data.splits import given_part
-        from telltale.evaluation.picture import draw_confusion
-        from telltale.evaluation.scoring import evaluate as score
-        from telltale.files import make_folder, write_atomic
+        from telltale.delivery.examination import examine, find_run
+        from telltale.delivery.shift_page import save_examination
         from telltale.model.bundle import load
 
         with progress() as tell:
             classifier = load(model, device=device)
-            index = scan(data, Columns(image=image_col, label=label_col), tell=tell)
-            evaluation = score(classifier, given_part(index, part), seen=seen, tell=tell)
-        if output is not None:
-            make_folder(output)
-            evaluation.save(output / "evaluation.json")
-            write_atomic(output / "confusion_matrix.png", draw_confusion(evaluation))
-            say(f"written: {output / 'evaluation.json'}, {output / 'confusion_matrix.png'}")
-        print_evaluation(evaluation, json_)
+            index = given_part(scan(data, Columns(image=image_col, label=label_col), tell=tell), part)
+            examination = examine(classifier, index, run=find_run(model), seen=seen, tell=tell)
+            written = save_examination(examination, output, tell=tell) if output is not None else []
+        if json_:
+            typer.echo(json.dumps(examination.to_dict(), indent=2, ensure_ascii=False))
+        else:
+            print_examination(examination)
+        if written:
+            say(f"written: {', '.join(map(str, written))}")

@@ -11,10 +11,10 @@ import typer
 from telltale.cli.console import say
 
 if TYPE_CHECKING:
+    from telltale.delivery.examination import Examination
     from telltale.delivery.outcome import Training
     from telltale.delivery.rate_search import RateSearch
     from telltale.delivery.resume_proof import ResumeProof
-    from telltale.evaluation.evaluation import Evaluation
 
 
 def print_training(training: "Training", as_json: bool, *, following: str) -> None:
@@ -95,9 +95,16 @@ def _list(things: Sequence[object]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def print_evaluation(evaluation: "Evaluation", as_json: bool) -> None:
-    """An evaluation: JSON on standard output, or a table."""
-    if as_json:
-        typer.echo(json.dumps(evaluation.to_dict(), indent=2, ensure_ascii=False))
-    else:
-        typer.echo(str(evaluation))
+def print_examination(examination: "Examination") -> None:
+    """How good a classifier is on further pictures, and beside it what its run scored on the test part."""
+    from telltale.evaluation.shift_table import tabulate_shift
+    from telltale.evaluation.wording import tabulate
+
+    typer.echo(tabulate(examination.evaluation))
+    if examination.shift and examination.reference and examination.fresh:
+        typer.echo(f"\nBeside the test part of {examination.run}:\n")
+        typer.echo(tabulate_shift(examination.shift, (examination.reference, examination.fresh)))
+    if examination.notes:
+        say()
+    for note in examination.notes:
+        say(note)

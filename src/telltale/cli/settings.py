@@ -13,14 +13,6 @@ if TYPE_CHECKING:
     from telltale.data.source import Columns
     from telltale.training.recipe import Recipe
 
-LEARNED: Final = frozenset({
-    "accumulate", "balance", "batch_size", "clip", "compile", "dropout", "ema", "epochs", "factor", "fix_norms",
-    "freeze", "hidden", "label_smoothing", "layer_decay", "lr", "optimizer", "output", "patience", "schedule",
-    "step_epochs", "time", "warmup", "weight_decay", "keep",
-})  # fmt: skip
-"""Settings that a probe, which is computed and not learned step by step, has no use for."""
-
-
 WRITTEN_DOWN: Final = frozenset({"mirrors", "mirror_wait", "trackers"})
 """Settings about where else a training is written down."""
 
@@ -122,6 +114,8 @@ def find_idle(settings: "Recipe", given: Mapping[str, str], job: str) -> Iterato
     `given` are names of settings, and `folder` for `--output`, with the words that they were given by. `job` is
     `train`, `find-lr` or `prove-resume`.
     """
+    from telltale.training.recipe import LEARNED
+
     idle: dict[str, Collection[str]] = {}
     if settings.how == "probe":
         idle["on a probe: it is for --fit finetune and --fit scratch"] = LEARNED

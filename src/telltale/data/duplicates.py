@@ -46,7 +46,7 @@ _GROWTH: Final = 4.5
 """Growth below which copies are suspected: 4.9 is that of digits, 9 to 20 that of photos and X-rays; 3,000 photos of
 which 1,500 are copies of the others in groups of six show 3."""
 
-_FEW: Final = 100
+FEW: Final = 100
 """Different pictures from which on the growth is measured."""
 
 
@@ -105,12 +105,12 @@ def fitting_radius(points: NDArray[np.int8], *, seed: int = 0) -> float:
     The share of pairs within a distance d grows like d**k. k is measured where pairs are many (at the shares `_NEAR`
     and ten times that), above what copies make up, and followed down to `CHANCE`: so it does not matter how many
     pictures have copies. Where each has so many that k comes out below `_GROWTH`, it is measured at a larger share.
-    Below `_FEW` different pictures nothing can be measured.
+    Below `FEW` different pictures nothing can be measured.
     """
     sample = np.unique(points, axis=0) if len(points) <= _SAMPLE else points
     if len(sample) > _SAMPLE:
         sample = np.unique(sample[np.random.default_rng(seed).choice(len(sample), _SAMPLE, replace=False)], axis=0)
-    if len(sample) < _FEW:
+    if len(sample) < FEW:
         return RADIUS
     distances = _all_distances(sample)
     low, power, near = max(_NEAR, _COPIES / len(sample)), 0.0, 0.0

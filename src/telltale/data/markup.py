@@ -42,7 +42,9 @@ def lay_table(rows: Sequence[Sequence[str]], head: Sequence[str] = ()) -> Markup
     named = "".join(f'<th style="{_CELL}">{escape(cell)}</th>' for cell in head)
     lines = ["".join(f'<td style="{_CELL}">{escape(cell)}</td>' for cell in row) for row in rows]
     body = "".join(f'<tr style="background:none">{line}</tr>' for line in ([named] if head else []) + lines)
-    return Markup(f'<table style="border-collapse:collapse;margin:4px 0">{body}</table>')
+    return Markup(
+        f'<table style="border-collapse:collapse;margin:4px 0;color:inherit;font-size:inherit">{body}</table>'
+    )
 
 
 def embed(pixels: NDArray[np.uint8]) -> Markup:

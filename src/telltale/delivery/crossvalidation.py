@@ -7,7 +7,7 @@ import numpy as np
 
 from telltale.data.duplicates import Duplicates
 from telltale.data.index import Index
-from telltale.data.splits import reserve_calibration, split_folds
+from telltale.data.splits import find_units, reserve_calibration, split_folds
 from telltale.delivery.outcome import Tools, Training, train_once
 from telltale.evaluation.evaluation import Evaluation, Seen, score
 from telltale.files import write_atomic
@@ -59,18 +59,23 @@ def cross_validate(index: Index, duplicates: Duplicates, recipe: Recipe, run: Ru
     best.splits.save(run.folder / "splits.arrow")
     copy_bundle(best.run.bundle, run.bundle)
     write_atomic(run.folder / PREVIEW, (best.run.folder / PREVIEW).read_bytes())
-    test = _join([one.test for one in trainings], seed=recipe.seed)
+    units = dict(zip(index.paths, find_units(index, duplicates).tolist(), strict=True))
+    test = _join([one.test for one in trainings], units)
     return Training(best.classifier, run, best.splits, best.validation, test)
 
 
-def _join(tests: list[Evaluation], *, seed: int) -> Evaluation:
-    """The evaluations of different pictures by classifiers of the same classes as one."""
+def _join(tests: list[Evaluation], units: dict[str, int]) -> Evaluation:
+    """The evaluations of different pictures by classifiers of the same classes as one.
+
+    `units` has a number for each path, the same for pictures that belong together.
+    """
+    paths = [path for one in tests for path in one.paths]
     joined = score(
         np.concatenate([one.labels for one in tests]),
         np.concatenate([one.probabilities for one in tests]),
         tests[0].classes,
-        paths=[path for one in tests for path in one.paths],
-        seed=seed,
+        paths=paths,
+        clusters=np.array([units[path] for path in paths]),
     )
     learned, alike = (sum(getattr(one.seen, name) for one in tests) for name in ("learned", "alike"))
     return replace(joined, seen=Seen(learned, alike))

@@ -1,7 +1,7 @@
-"""`show`: pictures of an `Index` or of `Findings` as a matplotlib figure, for notebooks."""
+"""`show`: what is there, what was found, how good it is: as a matplotlib figure, for notebooks."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -10,8 +10,11 @@ from PIL import Image
 from telltale.data.findings import Findings
 from telltale.data.index import Index
 from telltale.delivery.album import draw_album
+from telltale.delivery.figures import draw_evaluation, draw_run, make_writable, open_matplotlib
 from telltale.delivery.selection import Shown, pick_findings, pick_samples
-from telltale.errors import DataError, RecipeError, UserError
+from telltale.errors import DataError, RecipeError
+from telltale.evaluation.evaluation import Evaluation
+from telltale.training.run import Run
 from telltale.words import printable, shorten
 
 if TYPE_CHECKING:
@@ -27,19 +30,32 @@ LETTERS: Final = 20
 Lines = Sequence[tuple[str, Sequence[Shown]]]
 
 
-def show(what: Index | Findings, *, columns: int = 8, rows: int = 12, seed: int = 0) -> "Figure":
+def show(
+    what: Index | Findings | Evaluation | Run,
+    *,
+    columns: int = 8,
+    rows: int = 12,
+    seed: int = 0,
+    normalised: bool = False,
+) -> "Figure":
     """A matplotlib figure: of an `Index` one row of samples per class, of `Findings` one row per check, worst first.
 
-    At most `columns` pictures in each of at most `rows` rows; `seed` draws the samples. A notebook displays the figure;
+    At most `columns` pictures in each of at most `rows` rows; `seed` draws the samples. Of an `Evaluation` the
+    confusion matrix (with `normalised` shares of each row instead of counts) and, where they are known, the reliability
+    diagram and accuracy over coverage; of a `Run` loss and accuracy over its epochs. A notebook displays the figure;
     elsewhere `figure.savefig(path)` writes it. Needs matplotlib: `pip install 'telltale[notebook]'`.
     """
+    if isinstance(what, Evaluation):
+        return draw_evaluation(what, normalised=normalised)
+    if isinstance(what, Run):
+        return draw_run(what)
     if min(columns, rows) < 1:
         raise RecipeError(
             f"{rows} rows of {columns} pictures were asked for.",
             expected="At least one row of one picture.",
             do="Give other numbers for rows and columns.",
         )
-    plot = _open_matplotlib()
+    plot = open_matplotlib()
     if isinstance(what, Findings):
         index, named = what.index, True
         walls = pick_findings(what, columns, without=("unreadable",))[:rows]
@@ -56,24 +72,12 @@ def show(what: Index | Findings, *, columns: int = 8, rows: int = 12, seed: int 
     return _draw(plot, index, lines, named=named)
 
 
-def _open_matplotlib() -> Any:
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise UserError(
-            "Figures need matplotlib, which is not installed here.",
-            expected="The extra 'notebook'.",
-            do="pip install 'telltale[notebook]'",
-        ) from error
-    return pyplot
-
-
 def _draw(plot: Any, index: Index, lines: Lines, *, named: bool) -> "Figure":
     album = draw_album(index, (one.path for _, pictures in lines for one in pictures))
     columns = max(len(pictures) for _, pictures in lines)
     size = (columns * INCHES, len(lines) * (INCHES + 0.5))
     figure: Figure = plot.figure(figsize=size, layout="constrained")
-    clean = _writable()
+    clean = make_writable()
     axes = figure.subplots(len(lines), columns, squeeze=False)
     for row, (title, pictures) in zip(axes, lines, strict=True):
         # Names come from outside: a dollar sign is no formula.
@@ -89,11 +93,3 @@ def _draw(plot: Any, index: Index, lines: Lines, *, named: bool) -> "Figure":
 def _place(axis: "Axes", picture: bytes, name: str) -> None:
     axis.imshow(np.asarray(Image.open(io.BytesIO(picture))))
     axis.text(0.5, -0.04, name, transform=axis.transAxes, ha="center", va="top", fontsize=7, parse_math=False)
-
-
-def _writable() -> Callable[[str], str]:
-    """Text to the same with `?` for the letters that matplotlib's font lacks: it would warn of each."""
-    from matplotlib.font_manager import FontProperties, findfont, get_font
-
-    letters = get_font(findfont(FontProperties())).get_charmap()
-    return lambda text: "".join(letter if ord(letter) in letters else "?" for letter in text)

@@ -4,25 +4,20 @@ import contextlib
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from telltale.data.decoding import decode
 from telltale.data.download import is_url
-from telltale.data.index import Index, identical_pictures
+from telltale.data.index import Index
 from telltale.data.source import Columns, open_source
 from telltale.data.splits import Splits
 from telltale.delivery.crossvalidation import cross_validate
 from telltale.delivery.first_look import adopt_start, prepare_network, scan_with
 from telltale.delivery.outcome import Tools, Training, train_once
-from telltale.delivery.page import thumbnail
 from telltale.delivery.partition import divide, find_copies, tell_data, tell_splits
-from telltale.delivery.report import MOST_MISTAKES, ReportContent, write_report
+from telltale.delivery.pictures import CONFUSION, PREDICTIONS
 from telltale.delivery.restoring import bring_back, fetch_run, find_same, tell_known
+from telltale.delivery.results import save_results
 from telltale.delivery.resuming import (
     ELSEWHERE,
     change_recipe,
@@ -38,22 +33,19 @@ from telltale.delivery.resuming import (
     resolve_paths,
 )
 from telltale.device import choose_device
-from telltale.errors import BundleError, ChangedDataError, ImageError, Interrupted
+from telltale.errors import BundleError, ChangedDataError, Interrupted
 from telltale.evaluation.evaluation import Evaluation
-from telltale.evaluation.grid import MOST as MOST_SHOWN, draw_grid
-from telltale.evaluation.picture import draw_confusion
-from telltale.files import locked, write_atomic
+from telltale.files import locked
 from telltale.model.bundle import load
 from telltale.progress import Note, Tell, silent
 from telltale.storage.place import Place
-from telltale.training.fitting import PREVIEW, check_recipe, versions
+from telltale.training.fitting import check_recipe
+from telltale.training.ledger import TRAIN, read_looks, record_look
 from telltale.training.recipe import Recipe
 from telltale.training.recording import Recording, check_apart, open_mirrors, recorded
 from telltale.training.run import Run, create_run
 from telltale.training.trackers import check_trackers
 from telltale.training.trackers.tracker import Outcome
-
-CONFUSION: Final = "confusion_matrix.png"
 
 
 def train(
@@ -148,9 +140,10 @@ def _go_on(run: Run, source: str | Path, recipe: Recipe, places: Sequence[Place]
 def read_results(run: Run) -> tuple[Evaluation, Evaluation] | None:
     """The evaluations of the validation and the test part of a finished run; None where one is damaged."""
     try:
-        return Evaluation.load(run.folder / "validation.json"), Evaluation.load(run.folder / "evaluation.json")
+        validation, test = (Evaluation.load(run.folder / f"{name}.json") for name in ("validation", "evaluation"))
     except BundleError:
         return None
+    return validation, replace(test, looks=max(1, len(read_looks(run))))
 
 
 def _reopen(recording: Recording, validation: Evaluation, test: Evaluation, *, tools: Tools) -> Training:
@@ -166,7 +159,7 @@ def _reopen(recording: Recording, validation: Evaluation, test: Evaluation, *, t
 def _complete(index: Index, recipe: Recipe, recording: Recording, tools: Tools) -> Training:
     """From pictures that were looked at to everything in the run folder, and in the mirrors."""
     run = recording.run
-    splits, looks = load_splits(run, index), _count_looks(run)
+    splits = load_splits(run, index)
     if splits is not None and not recipe.folds:
         tell_splits(splits, tools.tell)
         training = train_once(splits, recipe, run, tools)
@@ -177,9 +170,11 @@ def _complete(index: Index, recipe: Recipe, recording: Recording, tools: Tools) 
             training = cross_validate(index, duplicates, recipe, run, tools)
         else:
             training = train_once(divide(index, recipe, duplicates, tools.tell), recipe, run, tools)
-    test = replace(training.test, looks=looks + 1)
-    training = replace(training, test=test, mirrors=recording.settle(), seconds=time.perf_counter() - run.started)
-    save_results(training)
+    training = replace(training, mirrors=recording.settle(), seconds=time.perf_counter() - run.started)
+    # Right before it is shown: where the training is killed until here, nobody has seen a score.
+    looks = record_look(run, TRAIN, training.test.images)
+    training = replace(training, test=replace(training.test, looks=looks))
+    save_results(training, tools)
     recording.tell_outcome(_describe_outcome(training))
     note_finished(run, recipe)
     return replace(training, mirrors=recording.finish())
@@ -193,31 +188,8 @@ def _describe_outcome(training: Training) -> Outcome:
         for part, evaluation in parts.items()
     }
     confusion = (training.run.folder / CONFUSION).read_bytes()
-    # Decoding and drawing takes 0.2 s: not where nobody is told.
-    samples = _draw_samples(training) if training.run.recipe.trackers else b""
+    samples = (training.run.folder / PREDICTIONS).read_bytes()
     return Outcome("finished", figures["test"], figures["validation"], confusion, samples)
-
-
-def _draw_samples(training: Training) -> bytes:
-    """Some test pictures, evenly from all of them, with what they were called."""
-    test, index = training.test, training.splits.index
-    rows = np.unique(np.linspace(0, len(test.paths) - 1, MOST_SHOWN).astype(np.int64))
-    found = dict[int, NDArray[np.uint8]]()
-    for row in rows.tolist():
-        with contextlib.suppress(ImageError, OSError):  # gone since it was scored
-            found[row] = decode(index.store.read(test.paths[row])).pixels
-    called = test.probabilities.argmax(axis=1)
-    names = [[test.classes[code] for code in codes[list(found)]] for codes in (test.labels, called)]
-    return draw_grid(list(found.values()), true=names[0], predicted=names[1])
-
-
-def _count_looks(run: Run) -> int:
-    """How often the test part of `run` was scored before."""
-    path = run.folder / "evaluation.json"
-    try:
-        return Evaluation.load(path).looks if path.is_file() else 0
-    except BundleError:  # damaged; it is written anew
-        return 1
 
 
 @contextlib.contextmanager
@@ -259,51 +231,3 @@ def _has_learned(run: Run) -> bool:
     return run.bundle.exists() or any(
         any(run.folder.glob(place)) for place in ("weights/*", "fold-*/weights/*", "fold-*/model.telltale")
     )
-
-
-def save_results(training: Training) -> None:
-    """Write evaluation.json, validation.json, test_predictions.parquet, confusion_matrix.png and report.html."""
-    folder = training.run.folder
-    training.test.save(folder / "evaluation.json")
-    training.validation.save(folder / "validation.json")
-    training.test.save_predictions(folder / "test_predictions.parquet")
-    write_atomic(folder / CONFUSION, draw_confusion(training.test))
-    write_report(folder / "report.html", _content(training))
-
-
-def _content(training: Training) -> ReportContent:
-    splits, index = training.splits, training.splits.index
-    rows = index.quarantined.table.select(["path", "error", "detail"]).to_pylist()
-    counts = {name: part.counts for name, part in splits.named.items()}
-    mistakes = training.test.mistakes(MOST_MISTAKES)
-    name, share = index.majority
-    return ReportContent(
-        title=training.run.name,
-        evaluations={"test": training.test, "validation": training.validation},
-        facts={
-            "data": f"{index.name}: {index.layout}",
-            "network": str(training.classifier),
-            "majority": f"always saying {name!r} would be right for {share:.1%}",
-            "time": f"{training.seconds:.1f} s from the start to the evaluation",
-            **({"copies": "; ".join(map(str, training.mirrors))} if training.mirrors else {}),
-        },
-        notes=[*index.notes, *splits.notes],
-        quarantine=[(row["path"], row["error"], row["detail"]) for row in rows],
-        identical=identical_pictures(index),
-        class_counts={label: {part: counts[part][label] for part in counts} for label in index.classes},
-        preview=(training.run.folder / PREVIEW).read_bytes(),
-        history=training.run.history if training.run.recipe.how != "probe" else [],
-        settings=asdict(training.run.recipe),
-        versions=versions(),
-        thumbnails=_thumbnails(index, [mistake.path for mistake in mistakes]),
-        created=training.classifier.facts["trained"],
-    )
-
-
-def _thumbnails(index: Index, paths: list[str]) -> dict[str, bytes]:
-    """Small JPEGs of pictures of `index`."""
-    found = {}
-    for path in paths:
-        with contextlib.suppress(ImageError, OSError):
-            found[path] = thumbnail(decode(index.store.read(path)).pixels)
-    return found

@@ -117,19 +117,19 @@ FINISHED: Final = "finished.json"
 
 def note_finished(run: Run, recipe: Recipe) -> None:
     """Say that everything in the run folder is what a training by `recipe` leaves."""
-    write_json(run.folder / FINISHED, "finished", _VERSION, {"settings": _lasting(recipe)})
+    write_json(run.folder / FINISHED, "finished", _VERSION, {"settings": lasting(recipe)})
 
 
 def is_finished(run: Run, recipe: Recipe) -> bool:
     """Does the run folder hold, whole, what a training by `recipe` leaves?"""
     path = run.folder / FINISHED
     try:
-        return path.is_file() and read_json(path, "finished", _VERSION).get("settings") == _lasting(recipe)
+        return path.is_file() and read_json(path, "finished", _VERSION).get("settings") == lasting(recipe)
     except BundleError:  # damaged; it is finished anew
         return False
 
 
-def _lasting(recipe: Recipe) -> dict[str, Any]:
+def lasting(recipe: Recipe) -> dict[str, Any]:
     """The settings that make a difference to the result, as JSON gives them back."""
     settings: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
     return {name: value for name, value in settings.items() if name not in ELSEWHERE}

@@ -34,13 +34,15 @@ _MARGIN: Final = 32
 _NAME_PIXELS: Final = 190
 
 
-def draw_confusion(evaluation: Evaluation) -> bytes:
+def draw_confusion(evaluation: Evaluation, *, normalised: bool = False) -> bytes:
     """PNG of the confusion matrix: true classes in rows, predicted in columns, colour by share of the row.
 
-    Up to 30 classes every filled cell says its count; of more than 125 only every second (third, …) class is named.
+    Up to 30 classes every filled cell says its count, or (`normalised`) its share of the row in percent; of more than
+    125 only every second (third, …) class is named.
     """
     confusion, classes = evaluation.confusion, len(evaluation.classes)
-    cell = _cell_size(confusion)
+    words = _percents(confusion) if normalised else _counts(confusion)
+    cell = _cell_size(classes, max(map(len, words.values()), default=1))
     face = choose_face("".join(evaluation.classes))
     font = load_font(int(np.clip(cell * 0.4, SMALLEST - 1, 16)), face)
     names = [_shorten(name, font, face) for name in evaluation.classes]
@@ -49,14 +51,15 @@ def draw_confusion(evaluation: Evaluation) -> bytes:
     side = cell * classes
     left = _MARGIN + 28 + int(widest) + 10
     top = 118 + (int(widest) + 12 if upright else 30)
-    title_width = max(_width(text, load_font(size)) for text, size in _titles(evaluation))
+    titles = _titles(evaluation, "Each row adds up to 100 %." if normalised else "")
+    title_width = max(_width(text, load_font(size)) for text, size in titles)
     width = max(left + side + 130, int(title_width) + 2 * _MARGIN)
     image = Image.new("RGB", (width, top + side + _MARGIN), RAMP[0])
     draw = ImageDraw.Draw(image)
-    _draw_titles(draw, evaluation)
+    _draw_titles(draw, titles)
     _draw_cells(image, confusion, (left, top), cell)
     if classes <= MOST_COUNTED:
-        _draw_counts(draw, confusion, (left, top), cell)
+        _draw_words(draw, confusion, words, (left, top), cell)
     _draw_names(image, names, (left, top), cell, font, upright)
     _draw_scale(draw, (left + side + 28, top), min(side, 200))
     buffer = io.BytesIO()
@@ -64,28 +67,44 @@ def draw_confusion(evaluation: Evaluation) -> bytes:
     return buffer.getvalue()
 
 
-def _cell_size(confusion: NDArray[np.int64]) -> int:
-    """Side of a cell in pixels: a matrix of about 300 to 1,500 pixels whose counts fit into their cells."""
-    classes = len(confusion)
+def _counts(confusion: NDArray[np.int64]) -> dict[tuple[int, int], str]:
+    """What the filled cells say, by row and column."""
+    return {(row, column): f"{confusion[row, column]:,}" for row, column in np.argwhere(confusion).tolist()}
+
+
+def _percents(confusion: NDArray[np.int64]) -> dict[tuple[int, int], str]:
+    """Shares of the row in percent: 0 and 100 only where all are meant, else a digit more at both ends."""
+    shares = 100 * confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    cells = [(row, column) for row, column in np.argwhere(confusion).tolist()]
+    return {cell: _percent(float(shares[cell])) for cell in cells}
+
+
+def _percent(share: float) -> str:
+    if share < 0.05:
+        return "<0.1"
+    return f"{min(share, 99.9):.1f}" if share < 10 or 99.5 <= share < 100 else f"{share:.0f}"
+
+
+def _cell_size(classes: int, digits: int) -> int:
+    """Side of a cell in pixels: a matrix of about 300 to 1,500 pixels whose numbers fit into their cells."""
     if classes > MOST_COUNTED:
         return int(np.clip(1500 // classes, 2, 26))
-    digits = len(f"{confusion.max():,}")
     return int(np.clip(640 // classes, max(32, 10 * digits + 8), 150))
 
 
-def _titles(evaluation: Evaluation) -> list[tuple[str, int]]:
+def _titles(evaluation: Evaluation, more: str) -> list[tuple[str, int]]:
     right = evaluation.metrics["accuracy"]
     first = f"Accuracy {right.value:.1%}, 95 % interval {right.low:.1%} to {right.high:.1%}"
     second = (
         f"{evaluation.images:,} pictures, {len(evaluation.classes)} classes. "
-        "Rows: true class. Columns: predicted class."
+        f"Rows: true class. Columns: predicted class. {more}".rstrip()
     )
     return [(first.replace("%", " %").replace("  ", " "), 24), (second, 15)]
 
 
-def _draw_titles(draw: ImageDraw.ImageDraw, evaluation: Evaluation) -> None:
+def _draw_titles(draw: ImageDraw.ImageDraw, titles: list[tuple[str, int]]) -> None:
     height = 26
-    for (text, size), ink in zip(_titles(evaluation), (INK, FAINT), strict=True):
+    for (text, size), ink in zip(titles, (INK, FAINT), strict=True):
         draw.text((_MARGIN, height), text, ink, load_font(size))
         height += size + 12
 
@@ -115,14 +134,19 @@ def colour(shares: NDArray[np.float64]) -> NDArray[np.uint8]:
     return colours
 
 
-def _draw_counts(draw: ImageDraw.ImageDraw, confusion: NDArray[np.int64], corner: tuple[int, int], cell: int) -> None:
+def _draw_words(
+    draw: ImageDraw.ImageDraw,
+    confusion: NDArray[np.int64],
+    words: dict[tuple[int, int], str],
+    corner: tuple[int, int],
+    cell: int,
+) -> None:
     support = np.maximum(confusion.sum(axis=1), 1)
     font = load_font(int(np.clip(cell * 0.42, 11, 26)))
-    for row, column in np.argwhere(confusion).tolist():
-        value = int(confusion[row, column])
+    for (row, column), text in words.items():
         place = (corner[0] + (column + 0.5) * cell - 0.5, corner[1] + (row + 0.5) * cell - 0.5)
-        ink = (255, 255, 255) if value / support[row] > 0.4 else INK
-        draw.text(place, f"{value:,}", ink, font, anchor="mm")
+        ink = (255, 255, 255) if confusion[row, column] / support[row] > 0.4 else INK
+        draw.text(place, text, ink, font, anchor="mm")
 
 
 def _draw_names(

@@ -3,19 +3,19 @@
 import textwrap
 from typing import Final
 
-from telltale.evaluation.evaluation import NAMES, Evaluation
+from telltale.evaluation.scores import NAMES, Scores
 from telltale.words import columns, fit, printable
 
 SHOWN_CLASSES: Final = 20
 
 
-def tabulate(evaluation: Evaluation, pictures: str = "pictures") -> str:
+def tabulate(evaluation: Scores, pictures: str = "pictures") -> str:
     """The verdict, the metrics and the classes as text for 80 columns; `pictures` as in `describe`."""
     verdict = textwrap.wrap(describe(evaluation, pictures), 80)
     return "\n".join([*verdict, "", *_metric_lines(evaluation), "", *_class_lines(evaluation)])
 
 
-def describe(evaluation: Evaluation, pictures: str = "pictures") -> str:
+def describe(evaluation: Scores, pictures: str = "pictures") -> str:
     """The verdict in sentences; `pictures` says of what kind they are, such as "test pictures".
 
     >>> import numpy as np
@@ -36,6 +36,9 @@ That is not surely better.
         sentences.append("That is worse.")
     elif right.low <= evaluation.baseline:
         sentences.append("That is not surely better.")
+    if evaluation.clusters:
+        one = "group" if evaluation.clusters == 1 else "groups"
+        sentences.append(f"The intervals count {evaluation.clusters:,} {one}, not {evaluation.images:,} pictures.")
     if evaluation.unreadable:
         sentences.append(f"{evaluation.unreadable:,} more could not be read and are not counted.")
     sentences += _describe_seen(evaluation)
@@ -46,7 +49,7 @@ That is not surely better.
     return " ".join(sentences)
 
 
-def _describe_seen(evaluation: Evaluation) -> list[str]:
+def _describe_seen(evaluation: Scores) -> list[str]:
     """A warning where the classifier knows some of the pictures from its training."""
     seen = evaluation.seen
     kinds = {
@@ -66,7 +69,7 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f}"
 
 
-def _metric_lines(evaluation: Evaluation) -> list[str]:
+def _metric_lines(evaluation: Scores) -> list[str]:
     lines = [f"{'':<20}{'value':>7}   95 % interval"]
     for name, words in NAMES.items():
         if name in evaluation.metrics:
@@ -75,7 +78,7 @@ def _metric_lines(evaluation: Evaluation) -> list[str]:
     return lines
 
 
-def _class_lines(evaluation: Evaluation) -> list[str]:
+def _class_lines(evaluation: Scores) -> list[str]:
     """A line for each class; of many only those with the lowest recall, lowest first."""
     shown, rest = list(evaluation.per_class), ""
     if len(shown) > SHOWN_CLASSES:

@@ -1,7 +1,7 @@
 """A `Classifier` as a folder that can be copied anywhere: safetensors and JSON, no code, checked when it is read.
 
-model.safetensors   `backbone.*`, `head.weight`, `head.bias`
-classifier.json     architecture, classes, preprocess, temperature, where it comes from
+model.safetensors   `backbone.*`, `head.weight`, `head.bias`, `familiarity.*`
+classifier.json     architecture, classes, preprocess, temperature, reject rule, where it comes from
 golden/             a few inputs with the probabilities that they must give
 training.arrow      hashes of the pictures that were learned from
 README.md           model card
@@ -36,11 +36,17 @@ from telltale.files import (
 )
 from telltale.model.backbone import Backbone, Request, with_weights
 from telltale.model.classifier import Classifier
+from telltale.model.familiarity import Familiarity
 from telltale.model.features import Extractor
 from telltale.model.head import Head
+from telltale.model.rejection import RejectRule
+from telltale.values import from_plain, to_plain
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
+"""Version 1 had no reject rule; a version of Telltale that knows none must not answer where it should refuse."""
+
 SUFFIX: Final = ".telltale"
+_FAMILIARITY: Final = "familiarity."
 IN_RUN: Final = f"model{SUFFIX}"
 """Name of the bundle in a run folder."""
 
@@ -78,6 +84,9 @@ def save(classifier: Classifier, path: str | Path, *, golden: Golden | None = No
         tensors = load_file(backbone.folder / "backbone.safetensors")
         weights = {f"backbone.{name}": value for name, value in tensors.items()}
         weights |= {"head.weight": head.weight, "head.bias": head.bias}
+        if classifier.familiarity is not None:
+            known = classifier.familiarity.to_tensors()
+            weights |= {f"{_FAMILIARITY}{name}": np.ascontiguousarray(value) for name, value in known.items()}
         write_atomic(temporary / "model.safetensors", to_bytes(weights))
         write_json(temporary / "classifier.json", "classifier", FORMAT_VERSION, _describe(classifier))
         _write_golden(temporary / "golden", classifier, golden)
@@ -103,16 +112,20 @@ def load(path: str | Path, *, device: str = "auto") -> Classifier:
     try:
         with safe_open(folder / "model.safetensors", framework="numpy") as file:
             weight, bias = file.get_tensor("head.weight"), file.get_tensor("head.bias")
+            names = [name for name in file.keys() if name.startswith(_FAMILIARITY)]
+            known = {name.removeprefix(_FAMILIARITY): file.get_tensor(name) for name in names}
         described = Backbone.from_dict(content["backbone"], folder)
         preprocess = Preprocess.from_dict(content["preprocess"])
         precision = "auto" if content["precision"] == "bf16" else "f32"
         head = Head(weight, bias, float(content["temperature"]))
         classes, facts = tuple(content["classes"]), content["facts"]
+        familiarity = Familiarity.from_tensors(known) if known else None
+        rule = from_plain(RejectRule, content["rule"]) if content.get("rule") else None
     except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
         raise _incomplete(folder, error) from error
     backbone, is_new = with_weights(described, folder / "model.safetensors", "backbone.")
     extractor = Extractor(backbone, preprocess, precision, choose_device(device))
-    classifier = Classifier(extractor, head, classes, facts, _read_manifest(folder))
+    classifier = Classifier(extractor, head, classes, facts, _read_manifest(folder), familiarity, rule)
     if is_new:
         _check_golden(classifier, folder)
     return classifier
@@ -220,6 +233,7 @@ def _describe(classifier: Classifier) -> dict[str, Any]:
         "temperature": classifier.head.temperature,
         "backbone": extractor.backbone.to_dict(),
         "facts": classifier.facts,
+        "rule": to_plain(classifier.rule),
     }
 
 
@@ -244,6 +258,32 @@ def copy_bundle(source: Path, path: Path) -> None:
         _replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def change_card(path: str | Path, text: str) -> None:
+    """Give the bundle at `path` another README.md: it and the manifest change in one step, or neither does.
+
+    Everything else stays byte for byte what it was, and is checked first: a bundle that is damaged is not sealed anew
+    but raises `BundleError`. Where the disk allows, its files are linked and not copied, so that this takes no room.
+    """
+    folder = find_bundle(path)
+    verify_manifest(folder)
+    temporary = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with explain_output(folder):
+            shutil.copytree(folder, temporary, copy_function=_link)
+        write_atomic(temporary / "README.md", text)  # a new file under that name; the linked one is not written to
+        write_manifest(temporary)
+        _replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or a file system without hard links
+        shutil.copy2(source, target)
 
 
 def _replace(temporary: Path, path: Path) -> None:

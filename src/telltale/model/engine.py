@@ -23,7 +23,7 @@ Squares: TypeAlias = Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
 TORCH_BATCH: Final = {"cpu": 16, "cuda": 256}
 
 
-_FIRST_USE: Final = threading.Lock()
+FIRST_USE: Final = threading.Lock()
 """OpenVINO's Python layer sets itself up on the first tensor, and two threads that come first at the same time wait for
 each other for ever (2026.4.1: one holds Python's lock, the other the guard of a C++ static)."""
 
@@ -89,7 +89,7 @@ class _OpenVinoEngine:
         self.batch = int(shape[0])
         self._dimension = backbone.dimension
         self._mine = threading.local()
-        with _FIRST_USE:
+        with FIRST_USE:
             self.run(np.zeros(tuple(shape), np.uint8))
 
     def run(self, pictures: Squares) -> NDArray[np.float32]:
@@ -117,13 +117,8 @@ class _TorchEngine:
 
     def __init__(self, backbone: Backbone, precision: str, device: str) -> None:
         import torch
-        from safetensors.torch import load_file
 
-        from telltale.model.zoo import create_backbone
-
-        network = create_backbone(backbone.architecture)
-        network.load_state_dict(load_file(backbone.folder / "backbone.safetensors"))
-        network.eval().to(device).to(memory_format=torch.channels_last)
+        network = load_network(backbone).to(device).to(memory_format=torch.channels_last)
         self.precision, self.batch = precision, TORCH_BATCH[device]
         self._dimension = backbone.dimension
         self._network, self._device, self._torch = network, device, torch
@@ -147,3 +142,14 @@ class _TorchEngine:
             with torch.autocast(self._device, torch.bfloat16, enabled=self.precision == "bf16"):
                 features = self._network(inputs.contiguous(memory_format=torch.channels_last))
             return features.float().cpu().numpy()[: len(part)]
+
+
+def load_network(backbone: Backbone) -> Any:
+    """The network of `backbone` as a torch module in evaluation mode, on the CPU."""
+    from safetensors.torch import load_file
+
+    from telltale.model.zoo import create_backbone
+
+    network = create_backbone(backbone.architecture)
+    network.load_state_dict(load_file(backbone.folder / "backbone.safetensors"))
+    return network.eval()

@@ -156,7 +156,7 @@ def _load_from_hub(request: Request) -> "tuple[torch.nn.Module, Architecture, tu
             expected="A network of `telltale models --pretrained`, or training from nothing.",
             do=f"Use --fit scratch, or another --model{keras}.",
         )
-    architecture = describe_network(request.model, size=request.size, pool=request.pool)
+    architecture = describe_network(_known(request.model), size=request.size, pool=request.pool)
     if request.pool:
         create_backbone(architecture)  # where it cannot pool so, that is said, not that the hub has no weights
     name, facts = architecture.name, pretrained_facts(architecture.name)

@@ -22,9 +22,11 @@ from telltale.model.backbone import PendingBackbone, request_backbone
 from telltale.model.bundle import Golden, read_start, save
 from telltale.model.classifier import Classifier
 from telltale.model.features import Extractor, features
+from telltale.model.rejection import always
 from telltale.model.zoo import check_network, describe_network
 from telltale.progress import Note, Tell, silent
 from telltale.training.about import About, read_commit
+from telltale.training.calibrating import Aims, calibrate
 from telltale.training.network import fit_network
 from telltale.training.preview import MOST, draw_preview
 from telltale.training.probe import fit_probe
@@ -95,9 +97,15 @@ def _fit(
     manifest = Manifest.of(splits.index.table, splits.parts, splits.radius)
     if earlier is not None:
         manifest = manifest.join(earlier)
-    classifier = Classifier(used, head, splits.index.classes, facts | {"fit": found}, manifest)
+    aims = Aims(recipe.precision or Aims.precision, recipe.coverage, recipe.seed)
+    calibrated = calibrate(splits, used, head, penalty=found.get("penalty"), aims=aims, tell=tell)
+    facts |= {"fit": found, "calibration": calibrated.facts}
+    rule = calibrated.rule if recipe.precision else always(calibrated.rule)
+    classifier = Classifier(
+        used, calibrated.head, splits.index.classes, facts, manifest, calibrated.familiarity, rule
+    )
     save(classifier, run.bundle, golden=_golden(splits, used), card=_card(classifier, splits))
-    write_json(run.folder / "fit.json", "fit", 1, facts | {"fit": found})
+    write_json(run.folder / "fit.json", "fit", 1, facts)
     return classifier, run
 
 

@@ -5,6 +5,7 @@ PLACE/NAME-RUN/                    RUN: the id of the training
     weights/epoch-0007-RUN-SESSION/  as in the run folder; the folds of a cross-validation in fold-1/weights/, …
     weights/last.json best.json    which of them, written after them
     results.csv events.jsonl       as far as it is, for people
+    test_ledger.jsonl              how often the test part was scored
     result-0030.HASH/              the finished run folder: the classifier, its evaluation, the report
     result.json                    which of those
 
@@ -28,16 +29,17 @@ from telltale.errors import BundleError, PlaceError
 from telltale.files import MANIFEST, format_manifest, make_folder, sha256_file, verify_manifest
 from telltale.storage.place import Place, Stored
 from telltale.storage.transfer import is_same, upload
+from telltale.training.ledger import LEDGER
 from telltale.training.run import Run
 from telltale.training.store import POINTERS, Mark, find_whole, list_marks, sort_marks
 
 START: Final = ("index.arrow", "splits.arrow", "recipe.toml", "source.json")
-LIVE: Final = ("results.csv", "events.jsonl")
+LIVE: Final = ("results.csv", "events.jsonl", LEDGER)
 RESULT: Final = "result.json"
 SENDING: Final = ".sending"
 """Folder in a run folder with links to what is on its way."""
 
-_LEFT_HERE: Final = ("weights", "tensorboard", "wandb", "mlruns", "index.arrow", "mirrors.json")
+_LEFT_HERE: Final = ("weights", "tensorboard", "wandb", "mlruns", "index.arrow", "mirrors.json", LEDGER)
 """Folders and files of a run that are no part of its result: they are there already, or of this machine only."""
 
 

@@ -37,6 +37,13 @@ _BETWEEN: Final = {
     "ema": (0, 0.99999), "coverage": (0.5, 0.999),
 }  # fmt: skip
 
+LEARNED: Final = frozenset({
+    "accumulate", "balance", "batch_size", "clip", "compile", "dropout", "ema", "epochs", "factor", "fix_norms",
+    "freeze", "hidden", "label_smoothing", "layer_decay", "lr", "optimizer", "output", "patience", "schedule",
+    "step_epochs", "time", "warmup", "weight_decay", "keep",
+})  # fmt: skip
+"""Settings that a probe, which is computed and not learned step by step, has no use for."""
+
 EPOCHS: Final = {"probe": 1, "finetune": 8, "scratch": 30}
 """Passes over the training pictures where the recipe does not say."""
 

@@ -16,6 +16,7 @@ from telltale.errors import BundleError
 from telltale.files import create_folder, read_json, timestamp, write_atomic, write_json
 from telltale.model.bundle import IN_RUN
 from telltale.training.events import Listener
+from telltale.training.notebook import lay_run
 from telltale.training.recipe import Recipe
 
 IDENTITY: Final = "run.json"
@@ -96,6 +97,9 @@ class Run:
 
     def __str__(self) -> str:
         return str(self.folder)
+
+    def _repr_html_(self) -> str:
+        return lay_run(self.folder, self.history)
 
 
 def create_run(name: str, output: str | Path | None = None) -> Run:

@@ -1,0 +1,147 @@
+"""`read_answers`: what a run's classifier answered on its test pictures, as its folder says it, without a network."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from telltale.data.index import Index
+from telltale.data.manifest import FILE as TRAINING, NEW, Manifest
+from telltale.data.splits import Splits
+from telltale.errors import BundleError, UserError
+from telltale.evaluation.metrics import Interval
+from telltale.files import read_json
+from telltale.model.bundle import FORMAT_VERSION, IN_RUN, find_bundle
+from telltale.training.run import Run, open_run
+
+PREDICTIONS = "test_predictions.parquet"
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """The test pictures of a run with its answers, all in one order.
+
+    `index` has them, and `labels` their classes as the run learned them; `probabilities` float32 `[n, classes]`.
+    `used` are the pixels (hashes) that it has learned from or chosen with; of a cross-validation none, for there each
+    picture was answered by a classifier that has not seen it.
+    """
+
+    run: Run
+    index: Index
+    labels: Sequence[str]
+    classes: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+    used: frozenset[bytes]
+    manifests: Sequence[tuple[pa.Array | None, Manifest]]
+
+    @property
+    def pixels(self) -> list[bytes]:
+        """Hash of each picture's pixels: what it is known by in every run."""
+        return self.index.table.column("pixels").to_pylist()  # type: ignore[no-any-return]
+
+    def look_up(self, samples: pa.Table) -> NDArray[np.int8]:
+        """What each of these samples is to the classifier that answered it: as `Manifest.look_up`."""
+        known = np.full(samples.num_rows, NEW, np.int8)
+        for pixels, manifest in self.manifests:
+            rows = np.arange(samples.num_rows)
+            if pixels is not None:
+                rows = np.flatnonzero(pc.is_in(samples.column("pixels"), value_set=pixels).to_numpy())
+            known[rows] = manifest.look_up(samples.take(pa.array(rows)))
+        return known
+
+    @property
+    def network(self) -> str:
+        """Its network and the side of its input, such as "mobilenetv2_035 at 96"."""
+        content = read_json(self.run.bundle / "classifier.json", "classifier", FORMAT_VERSION)
+        try:
+            return f"{content['backbone']['architecture']['name']} at {content['preprocess']['size']}"
+        except (KeyError, TypeError):
+            return self.run.recipe.model
+
+    @property
+    def megabytes(self) -> float:
+        """Size of its bundle."""
+        return sum(path.stat().st_size for path in self.run.bundle.rglob("*") if path.is_file()) / 1e6
+
+    @property
+    def ece(self) -> Interval | None:
+        """Calibration error on its whole test part, where its evaluation has one."""
+        calibration = _read_json(self.run.folder / "evaluation.json").get("calibration")
+        try:
+            after = calibration["ece_after"] if calibration else {}
+            return Interval(*(float(after[name]) for name in ("value", "low", "high")))
+        except (KeyError, TypeError, ValueError):
+            return None
+
+
+def read_answers(path: str | Path) -> Answers:
+    """The answers in a run folder; `BundleError` where it is none, is not finished, or does not hold together."""
+    run = open_run(path)
+    find_bundle(run.folder)
+    source = run.folder / PREDICTIONS
+    if not source.is_file():
+        raise BundleError(
+            f"The run {str(run)!r} has no {PREDICTIONS}.",
+            expected="A run whose test pictures were scored, as `telltale train` does at its end.",
+            do=f"Finish it: telltale train --resume {run}",
+        )
+    whole = Index.load(run.folder / "index.arrow")
+    table, classes, probabilities = _read_predictions(source)
+    rows = pc.index_in(table.column("path"), value_set=whole.table.column("path").combine_chunks())
+    if rows.null_count:
+        raise _damaged(source, "it names pictures that are not in index.arrow")
+    folds = sorted(run.folder.glob("fold-*")) if run.recipe.folds else []
+    manifests = [_read_fold(fold) for fold in folds] or [(None, _read_manifest(run.folder, whole))]
+    used = frozenset(manifests[0][1].table.column("pixels").to_pylist() if not folds else ())
+    index, labels = whole.take(rows.to_numpy()), table.column("label").cast(pa.string()).to_pylist()
+    return Answers(run, index, labels, classes, probabilities, used, manifests)
+
+
+def _read_predictions(source: Path) -> tuple[pa.Table, tuple[str, ...], NDArray[np.float32]]:
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(source, columns=["path", "label", "probabilities"])
+        facts = table.schema.field("probabilities").metadata or {}
+        classes = tuple(facts[b"classes"].decode().split("\n"))
+        numbers = table.column("probabilities").combine_chunks().flatten().to_numpy()
+        return table, classes, numbers.astype(np.float32).reshape(table.num_rows, len(classes))
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
+        raise _damaged(source, f"{type(error).__name__}: {error}") from error
+
+
+def _damaged(source: Path, why: str) -> UserError:
+    return BundleError(
+        f"The answers in {str(source)!r} cannot be used ({why}).",
+        expected="The file that `telltale train` wrote, beside the index.arrow of the same run.",
+        do="Copy the run again from where it is whole, or train again.",
+    )
+
+
+def _read_manifest(folder: Path, index: Index) -> Manifest:
+    """What the classifier of a run has learned from; by its split where the bundle does not say."""
+    listed = folder / IN_RUN / TRAINING
+    if listed.is_file():
+        return Manifest.load(listed)
+    splits = Splits.load(folder / "splits.arrow", index)
+    return Manifest.of(index.table, splits.parts, splits.radius)
+
+
+def _read_fold(folder: Path) -> tuple[pa.Array, Manifest]:
+    """The pixels that one classifier of a cross-validation was tested on, and what it has learned from."""
+    index = Index.load(folder / "index.arrow")
+    splits = Splits.load(folder / "splits.arrow", index)
+    return splits.test.table.column("pixels").combine_chunks(), _read_manifest(folder, index)
+
+
+def _read_json(path: Path) -> Mapping[str, Any]:
+    """A JSON object; empty where it cannot be read."""
+    try:
+        return read_json(path, "evaluation", 99)
+    except BundleError:
+        return {}
