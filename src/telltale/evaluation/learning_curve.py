@@ -172,7 +172,7 @@ def tabulate(curve: LearningCurve) -> str:
     names = [name for name in curve.per_class if name in shown]
     lines = [*textwrap.wrap(curve.verdict, 80), "", f"{'training pictures':<20}" + _row(curve.points, "{:>10,}", 0)]
     lines.append(f"{'accuracy':<20}" + _row(curve.points, "{:>10.3f}", 1))
-    lines.append(f"{'  95 % band':<20}" + "".join(f"{f'±{(one.high - one.low) / 2:.3f}':>10}" for one in curve.points))
+    lines.append(f"{'  95 % band':<20}" + "".join(f"{f'{one.low:.2f}-{one.high:.2f}':>10}" for one in curve.points))
     lines += [f"{fit(f'  {name}', 20)}" + _row(curve.per_class[name], "{:>10.3f}", 1) for name in names]
     if len(classes) > SHOWN_CLASSES:
         lines.append(f"The {SHOWN_CLASSES} of {len(classes)} classes that end lowest.")
