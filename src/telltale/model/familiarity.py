@@ -14,7 +14,9 @@ for each class adds nothing, the distance to the nearest training pictures littl
 energy or the largest logit, which know only what the head knows, find half of the noise.
 """
 
+import math
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
@@ -28,6 +30,12 @@ DIRECTIONS: Final = 32
 
 MOST: Final = 20_000
 """Pictures that it is fitted on: 600 find what 2,000 do."""
+
+KNOWN: Final = 0.99
+"""Share of pictures of the same kind, not seen, that is to be within the limit."""
+
+_MANY: Final = 200
+"""Pictures from which on the limit is counted, and not also guessed from their spread."""
 
 _LEAST: Final = 1e-8
 """Variance below which a direction counts as constant; points of length 1 have 1e-3 in each of 1,280 directions."""
@@ -97,7 +105,8 @@ def fit_familiarity(features: Floats, labels: NDArray[np.int32], *, classes: int
     >>> bool(usual < 5 < other)
     True
     """
-    assert len(features) == len(labels) > 0 and labels.max() < classes, "every picture has a class"
+    if not 0 < len(features) == len(labels) or labels.max() >= classes:
+        raise ValueError(f"{len(features)} rows of features do not go with {len(labels)} labels of {classes} classes")
     rows = sample_evenly(labels, MOST)
     points = np.empty((len(rows), features.shape[1]), np.float32)
     for start in range(0, len(rows), _BLOCK):
@@ -110,6 +119,28 @@ def fit_familiarity(features: Floats, labels: NDArray[np.int32], *, classes: int
     rest = (total - float(variances.sum())) / max(1, width - len(variances))
     floor = max(rest, _LEAST)
     return Familiarity(mean, directions, np.maximum(variances, np.float32(floor)), floor)
+
+
+def find_limit(strangeness: Floats, share: float = KNOWN) -> float:
+    """The strangeness that `share` of the pictures like those of `strangeness` `[n]` do not exceed.
+
+    These must not have been fitted on. The k-th smallest with k = ceil((n + 1) share), as in conformal prediction, so
+    that new pictures are within it with at least that probability. Below `_MANY` pictures, of which the largest is
+    hardly the hundredth, not less than what a normal distribution of the logarithms would have there.
+
+    >>> find_limit(np.arange(1, 1000, dtype=np.float32))
+    990.0
+    """
+    count = len(strangeness)
+    if not count:
+        return math.inf
+    place = min(count, math.ceil(round((count + 1) * share, 9)))
+    limit = float(np.sort(strangeness)[place - 1])
+    if 1 < count < _MANY:
+        logs = np.log(np.maximum(strangeness.astype(np.float64), 1e-12))
+        reach = NormalDist().inv_cdf(share) * float(logs.std(ddof=1)) * (1 + 1 / count) ** 0.5
+        limit = max(limit, math.exp(min(float(logs.mean()) + reach, 700.0)))
+    return limit
 
 
 def _unit_roots(features: Floats) -> Floats:
