@@ -131,8 +131,9 @@ def _losses(logits: Floats, labels: Ints, scale: float) -> NDArray[np.float64]:
 
 def _expect(block: NDArray[np.float64], labels: Ints, count: int) -> NDArray[np.float64]:
     """The mean logit by what is right, of which one picture's worth among `count` is spread over all classes."""
-    own: NDArray[np.float64] = block[np.arange(len(block)), labels]
-    return own + (block.mean(axis=1) - own) / (count + 1)
+    own = block[np.arange(len(block)), labels]
+    mixed: NDArray[np.float64] = own + (block.mean(axis=1) - own) / (count + 1)
+    return mixed
 
 
 def _undo(probabilities: Floats, temperature: float) -> NDArray[np.float64]:

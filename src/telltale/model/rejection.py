@@ -83,4 +83,4 @@ def prediction_sets(rule: RejectRule, probabilities: Floats) -> NDArray[np.bool_
     >>> prediction_sets(rule, np.array([[0.7, 0.25, 0.05]])).tolist()
     [[True, True, False]]
     """
-    return probabilities >= rule.set_threshold  # type: ignore[no-any-return]
+    return probabilities >= rule.set_threshold
