@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from telltale.evaluation.held_out import WIDTH, predict_held_out, sample_evenly
+from telltale.evaluation import held_out
+from telltale.evaluation.held_out import WIDTH, cross_fit, predict_held_out, sample_evenly
+from telltale.model.head import fit_head
 
 
 def draw(count, width, classes, *, seed=0, spread=1.0):
@@ -93,3 +95,50 @@ def test_an_even_sample_takes_small_classes_whole_and_the_others_alike(labels, m
     assert len(set(taken[cut])) == 1, "of every class that is not whole there are equally many"
     assert taken.max() == taken[cut][0]
     assert most - len(rows) < cut.sum(), "one more of each would be too many"
+
+
+@pytest.mark.parametrize(("width", "classes", "penalty"), [(12, 2, 0.1), (200, 3, 0.3), (60, 5, 0.01)])
+def test_cross_fitting_says_what_heads_fitted_on_the_other_folds_say(monkeypatch, width, classes, penalty):
+    features, labels = draw(240, width, classes, spread=1)
+    features[:, 0] = 7  # constant
+    folds = dealt(240, 4)
+    logits = cross_fit(features, labels, folds, penalty=penalty, classes=classes)
+    assert logits.dtype == np.float32
+    monkeypatch.setattr("telltale.model.head.PENALTIES", (penalty,))
+    for number in range(4):
+        other, mine = folds != number, folds == number
+        facts = {"val_features": features[mine], "val_labels": labels[mine], "classes": classes}
+        head, _ = fit_head(features[other], labels[other], **facts)
+        expected = head.logits(features[mine])
+        # Standardised by all folds here and by three there: nearly the same.
+        assert np.corrcoef(logits[mine].ravel(), expected.ravel())[0, 1] > 0.995
+        assert np.abs(logits[mine] - expected).mean() < 0.12 * expected.std()
+
+
+def test_cross_fitting_leaks_no_label():
+    features, labels = draw(300, 400, 2)
+    folds = dealt(300)
+    before = cross_fit(features, labels, folds, penalty=0.01, classes=2)
+    changed = np.where(folds == 2, 1 - labels, labels).astype(np.int32)
+    after = cross_fit(features, changed, folds, penalty=0.01, classes=2)
+    np.testing.assert_array_equal(after[folds == 2], before[folds == 2])
+    assert np.abs(after - before).max() > 0.01
+    noise = np.random.default_rng(3).integers(0, 2, 300).astype(np.int32)
+    right = (cross_fit(features, noise, folds, penalty=0.01, classes=2).argmax(axis=1) == noise).mean()
+    assert 0.4 < right < 0.6, "400 numbers learn 240 labels by heart"
+
+
+def test_beyond_a_number_of_pictures_heads_learn_from_some_and_speak_of_all(monkeypatch):
+    monkeypatch.setattr(held_out, "MOST", 90)
+    features, labels = draw(400, 20, 3, spread=3)
+    logits = cross_fit(features.astype(np.float64), labels, dealt(400), penalty=0.1, classes=3)
+    assert logits.shape == (400, 3)
+    assert (logits.argmax(axis=1) == labels).mean() > 0.95
+
+
+def test_two_folds_and_a_class_in_only_one_of_them_are_enough():
+    features, labels = draw(20, 10, 2, spread=3)
+    labels[:2] = 2
+    logits = cross_fit(features, labels, np.arange(20) % 2 * (np.arange(20) > 1), penalty=1.0, classes=4)
+    assert np.isfinite(logits).all()
+    assert (logits[:2].argmax(axis=1) != 2).all()

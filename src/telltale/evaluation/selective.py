@@ -71,9 +71,9 @@ def choose_threshold(confidence: Floats, right: NDArray[np.bool_], precision: fl
     order = np.argsort(-confidence, kind="stable")
     ordered = confidence[order]
     accepted = np.arange(1, len(order) + 1)
-    wrong = np.cumsum(~right[order]).astype(np.int64)
+    wrong = np.cumsum(~right[order], dtype=np.int64)
     # A threshold accepts all pictures of equal confidence or none of them.
-    ends = np.ones(len(order), dtype=np.bool_)
+    ends = np.ones(len(order), bool)
     ends[:-1] = ordered[:-1] > ordered[1:]
     reached = ends & (wrong <= (1 - precision) * accepted + 1e-9)
     if not reached.any():
@@ -118,7 +118,9 @@ def _draw_curve(confidence: Floats, right: NDArray[np.bool_], whole: int) -> tup
     )
 
 
-def _find_assured(accepted: Ints, wrong: Ints, reached: NDArray[Any], precision: float) -> int:
+def _find_assured(
+    accepted: NDArray[np.int64], wrong: NDArray[np.int64], reached: NDArray[np.bool_], precision: float
+) -> int:
     """The last place where `wrong` of `accepted` surpass `precision` with `CONFIDENCE`, -1 where there is none."""
     places = np.flatnonzero(reached)[::-1]
     # Of equally many wrong the most accepted show the most.
