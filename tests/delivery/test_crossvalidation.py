@@ -36,9 +36,9 @@ def test_every_picture_is_tested_once(pictures, backbone):
     assert training.test.metrics["accuracy"].value > 0.6
     assert {path.name for path in folder.iterdir()} == {
         "recipe.toml", "index.arrow", "splits.arrow", "folds.csv", "model.telltale", "fold-1", "fold-2", "fold-3",
-        "evaluation.json", "validation.json", "test_predictions.parquet", "confusion_matrix.png", "report.html",
-        "report.json", "source.json", "augmentation.png", "run.json", "finished.json", "events.jsonl",
-        "test_ledger.jsonl",
+        "evaluation.json", "validation.json", "test_predictions.parquet", "confusion_matrix.png",
+        "confusion_matrix_normalised.png", "predictions.png", "heatmaps.png", "report.html", "report.json",
+        "source.json", "augmentation.png", "run.json", "finished.json", "events.jsonl", "test_ledger.jsonl",
     }  # fmt: skip
     assert training.run.recipe == FOLDED.resolved
     rows = list(csv.DictReader((folder / "folds.csv").read_text().splitlines()))

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from telltale.evaluation.evaluation import score
-from telltale.evaluation.picture import RAMP, colour, draw_confusion
+from telltale.evaluation.picture import RAMP, _percent, colour, draw_confusion
 
 
 def drawn(confusion, names=None):
@@ -76,3 +76,11 @@ def test_the_normalised_matrix_says_percent():
     )
     np.testing.assert_array_equal(one, other)
     assert (plain != other).any()
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [(0.01, "<0.1"), (0.3, "0.3"), (9.94, "9.9"), (52.4, "52"), (99.6, "99.6"), (99.99, "99.9"), (100, "100")],
+)
+def test_percent_rounds_nothing_to_all_or_none(share, words):
+    assert _percent(share) == words

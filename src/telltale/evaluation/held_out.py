@@ -1,7 +1,10 @@
-"""`predict_held_out`: what a linear head says of every picture, when it has learned from other pictures only.
+"""What a linear head says of every picture, when it has learned from other pictures only.
 
-The samples are in folds. For each fold a head learns from the others but one, and that one chooses its penalty; so
-nothing of a picture's own fold has a part in what is said of it.
+`cross_fit` tells what the heads of a probe say at the one penalty that is known already. `predict_held_out` is for
+labels that may be wrong and features of any kind, and chooses the penalty for itself.
+
+The samples are in folds. For each fold `predict_held_out` learns a head from the others but one, and that one chooses
+its penalty; so nothing of a picture's own fold has a part in what is said of it.
 
 Three things keep it cheap, also for a million pictures:
 
@@ -18,7 +21,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from telltale.model.head import Floats, fit_head, softmax
+from telltale.data.sampling import sample_evenly as sample_evenly
+from telltale.model.head import Floats, fit_head, fit_without, softmax
 from telltale.threads import pieces
 
 LEAST_FOLDS: Final = 3
@@ -68,23 +72,29 @@ def predict_held_out(
     return probabilities
 
 
-def sample_evenly(labels: NDArray[np.int32], most: int, *, seed: int = 0) -> NDArray[np.int64]:
-    """Row numbers, in order, of at most `most` samples: all of small classes, equally many of the others.
+def cross_fit(
+    features: NDArray[Any], labels: NDArray[np.int32], folds: NDArray[np.int64], *, penalty: float, classes: int
+) -> Floats:
+    """float32 `[n, classes]`: the logits of every sample by a head that has learned from the other folds only.
 
-    >>> sample_evenly(np.array([0, 0, 0, 0, 1, 1, 1, 1, 2]), 5).size
-    5
+    `features` `[n, d]` are numbers, `labels` and `folds` int `[n]`, with at least two different folds; `penalty` is
+    that of `fit_head`. Above `MOST` samples the heads learn from so many, taken evenly from the classes. For 2,000 x
+    1,280, two classes and 5 folds 0.5 s of one core.
+
+    >>> features = np.repeat(np.float32([[0], [9]]), 30, axis=0)
+    >>> labels, folds = np.repeat([0, 1], 30).astype(np.int32), np.arange(60) % 5
+    >>> cross_fit(features, labels, folds, penalty=0.1, classes=2).argmax(axis=1).tolist() == labels.tolist()
+    True
     """
-    if len(labels) <= most:
-        return np.arange(len(labels))
-    counts = np.bincount(labels)
-    ascending = np.sort(counts)
-    # If the classes before one are taken whole, each of the others may have so many.
-    shares = (most - np.cumsum(ascending) + ascending) // np.arange(len(counts), 0, -1)
-    share = max(1, int(shares[np.argmax(ascending > shares)]))
-    shuffled = np.random.default_rng([seed, 3]).permutation(len(labels))
-    order = shuffled[np.argsort(labels[shuffled], kind="stable")]
-    place = np.arange(len(order)) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.sort(order[place < share])
+    rows = sample_evenly(labels, MOST)
+    heads = fit_without(features, labels, folds, rows=rows, penalty=penalty, classes=classes)
+    logits = np.empty((len(labels), classes), np.float32)
+    for part in pieces(len(labels), _BLOCK):
+        block = np.asarray(features[part.start : part.stop], np.float32)
+        for number, head in heads.items():
+            mine = folds[part.start : part.stop] == number
+            logits[part.start : part.stop][mine] = block[mine] @ head.weight.T + head.bias
+    return logits
 
 
 def draw_directions(features: NDArray[Any], rows: NDArray[np.int64], seed: int) -> tuple[Floats, Floats]:

@@ -52,7 +52,10 @@ LEAST_SIZE: Final = 4
 """A sub-sample has at least so many pictures, and at least one of each class."""
 
 MOST: Final = 20_000
-"""Training pictures that the curve ends at: 100 MB of features at 1,280."""
+"""Training pictures that the curve ends at: 100 MB of features at 1,280, 4 s of a core with two classes."""
+
+MOST_CELLS: Final = 1_200_000
+"""Fewer where that times the classes is more than this, so that 120 classes take 8 s of a core; but five of a class."""
 
 MOST_SCORED: Final = 10_000
 """Validation pictures that score it: the chance of a share is then at most ±0.01, and that of a gain less."""
@@ -109,12 +112,14 @@ def draw_learning_curve(
     What a fine-tuned network would gain is not known from it. None where there is nothing to see: one class only, no
     validation picture, or too few training pictures to halve them.
     """
-    train, validation = _cut(splits.train, MOST, seed), _cut(splits.validation, MOST_SCORED, seed)
+    classes = len(splits.index.classes)
+    train = _cut(splits.train, min(MOST, max(MOST_CELLS // classes, 5 * classes)), seed)
+    validation = _cut(splits.validation, MOST_SCORED, seed)
     sizes = choose_sizes(len(train), classes=len(np.unique(train.codes)))
     if len(np.unique(train.codes)) < 2 or not len(validation) or len(sizes) < 2:
         return None
     orders = [order_evenly(train.codes, seed=[seed, 7, repeat]) for repeat in range(max(repeats, 2))]
-    asker = _Asker(train.codes, validation.codes, len(splits.index.classes))
+    asker = _Asker(train.codes, validation.codes, classes)
     seen = _rotate(features(train, extractor, tell=tell), features(validation, extractor, tell=tell), seed)
     right = tuple(asker.ask_all(seen, sizes, orders, tell))
     answers = Answers(sizes, right, validation.codes, splits.index.classes)

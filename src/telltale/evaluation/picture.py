@@ -73,10 +73,16 @@ def _counts(confusion: NDArray[np.int64]) -> dict[tuple[int, int], str]:
 
 
 def _percents(confusion: NDArray[np.int64]) -> dict[tuple[int, int], str]:
-    """Shares of the row in percent; those below 10 with one digit more."""
+    """Shares of the row in percent: 0 and 100 only where all are meant, else a digit more at both ends."""
     shares = 100 * confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     cells = [(row, column) for row, column in np.argwhere(confusion).tolist()]
-    return {cell: f"{shares[cell]:.1f}" if shares[cell] < 10 else f"{shares[cell]:.0f}" for cell in cells}
+    return {cell: _percent(float(shares[cell])) for cell in cells}
+
+
+def _percent(share: float) -> str:
+    if share < 0.05:
+        return "<0.1"
+    return f"{min(share, 99.9):.1f}" if share < 10 or 99.5 <= share < 100 else f"{share:.0f}"
 
 
 def _cell_size(classes: int, digits: int) -> int:

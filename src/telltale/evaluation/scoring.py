@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 from telltale.data.index import Index, scan
 from telltale.data.manifest import ALIKE, CHOSE, NEW, TRAINED
 from telltale.errors import DataError, RecipeError
+from telltale.evaluation.calibration import check_calibration
 from telltale.evaluation.clustered import find_clusters, number_clusters, share_right
+from telltale.evaluation.conformal import check_sets
 from telltale.evaluation.evaluation import Evaluation, Seen, score
-from telltale.model.classifier import Classifier
+from telltale.evaluation.selective import check_selective
+from telltale.model.classifier import Answers, Classifier, answer
 from telltale.model.features import features
 from telltale.progress import Tell, silent
 from telltale.registry import suggest
@@ -31,7 +34,8 @@ def evaluate(
     without them stands beside; with `"skip"` they are left out. Pictures that only look like one that was learned from
     are scored and marked, with `"skip"` left out too. Also raises `DataError` where a label is none of the classifier's
     classes, or where no picture can be scored. Intervals count pictures of one group, and copies of one picture, as
-    what they are: not independent (`clustered.py`). `seed` is that of what is drawn; the intervals are not.
+    what they are: not independent (`clustered.py`). `seed` is that of the draws behind the calibration error's
+    interval; the others are not drawn.
     """
     if seen not in SEEN:
         raise RecipeError(
@@ -61,17 +65,36 @@ def evaluate(
                 do="Give other data.",
             )
         usable, labels, known = usable.take(kept), labels[kept], known[kept]
-    probabilities = classifier.head.probabilities(features(usable, classifier.extractor, tell=tell))
+    said = answer(classifier, features(usable, classifier.extractor, tell=tell))
     clusters = find_clusters(usable)
     evaluation = score(
         labels,
-        probabilities,
+        said.probabilities,
         classifier.classes,
         paths=usable.paths,
         unreadable=len(index) - len(index.readable),
         clusters=clusters,
     )
-    return replace(evaluation, seen=_count_seen(known, probabilities.argmax(axis=1) == labels, clusters))
+    right = said.probabilities.argmax(axis=1) == labels
+    return replace(_check(evaluation, classifier, said, seed), seen=_count_seen(known, right, clusters))
+
+
+def _check(evaluation: Evaluation, classifier: Classifier, said: Answers, seed: int) -> Evaluation:
+    """`evaluation` with what the probabilities, the reject rule and the prediction sets of `classifier` are worth."""
+    labels, probabilities, rule = evaluation.labels, said.probabilities, classifier.rule
+    checked = replace(
+        evaluation,
+        calibration=check_calibration(labels, probabilities, classifier.head.temperature, seed=seed),
+        strangeness=said.strangeness if classifier.familiarity is not None else evaluation.strangeness,
+    )
+    if rule is None:
+        return checked
+    return replace(
+        checked,
+        selective=check_selective(labels, probabilities, said.verdicts, rule),
+        sets=check_sets(labels, probabilities, rule),
+        verdicts=said.verdicts,
+    )
 
 
 def _look_up(classifier: Classifier, index: Index) -> NDArray[np.int8]:

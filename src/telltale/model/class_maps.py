@@ -75,8 +75,8 @@ class ClassMaps:
 def open_class_maps(backbone: Backbone) -> ClassMaps | None:
     """The converted `backbone` with its last map; None where it was not converted or its features are not pooled ones.
 
-    Layers behind the pool, such as a dense layer or MobileNetV3's last convolution, make them that. Whether pooling the
-    map gives the features is tried on random pictures.
+    None too where the map is a single place. Layers behind the pool, such as a dense layer or MobileNetV3's last
+    convolution, make other features of it; so whether pooling the map gives the features is tried on random pictures.
     """
     if not backbone.converted:
         return None
@@ -88,8 +88,8 @@ def open_class_maps(backbone: Backbone) -> ClassMaps | None:
     while node.get_type_name() in _TRANSPARENT:
         node = node.input_value(0).get_node()
     pool = _POOLS.get(node.get_type_name(), "")
-    shape = node.input_value(0).get_partial_shape()
-    if not pool or shape.is_dynamic or len(shape) != 4 or shape[1].get_length() != backbone.dimension:
+    shape = tuple(node.input_value(0).get_partial_shape().to_shape()) if pool else ()
+    if len(shape) != 4 or shape[1] != backbone.dimension or shape[2] * shape[3] == 1:
         return None
     model.add_outputs([node.input_value(0)])
     # Not bf16: a heat map is the small difference of large sums.

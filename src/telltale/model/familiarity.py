@@ -97,7 +97,8 @@ def fit_familiarity(features: Floats, labels: NDArray[np.int32], *, classes: int
     >>> bool(usual < 5 < other)
     True
     """
-    assert len(features) == len(labels) > 0 and labels.max() < classes, "every picture has a class"
+    if not len(features) == len(labels) > 0 or labels.max() >= classes:
+        raise ValueError(f"{len(features)} features do not go with {len(labels)} labels of {classes} classes")
     rows = sample_evenly(labels, MOST)
     points = np.empty((len(rows), features.shape[1]), np.float32)
     for start in range(0, len(rows), _BLOCK):

@@ -12,8 +12,9 @@ Features are read in blocks, so they may be a memory map larger than memory.
 
 import math
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,6 +123,48 @@ def fit_head(
     return basis.head(best), tried
 
 
+def fit_without(
+    features: NDArray[Any],
+    labels: NDArray[np.int32],
+    folds: NDArray[np.int64],
+    *,
+    rows: NDArray[np.int64],
+    penalty: float,
+    classes: int,
+) -> dict[int, Head]:
+    """For each number in `folds` the head learned at `penalty` from those of `rows` that are in other folds.
+
+    `features` `[n, d]` are numbers, `labels` and `folds` int `[n]`, `rows` row numbers. All heads share one copy of
+    the features, standardised by all of `rows`, and learn from views of it. That costs no diagonalisation: from the
+    same start L-BFGS needs as many passes as in the basis of `fit_head` (210 and 204 for 5 folds of 2,000 photos).
+    """
+    order = rows[np.argsort(folds[rows], kind="stable")]
+    known = np.empty((len(order), features.shape[1]), np.float32)
+    for part in pieces(len(order), _BLOCK):
+        known[part.start : part.stop] = features[order[part.start : part.stop]]
+    mean = known.mean(axis=0, dtype=np.float64).astype(np.float32)
+    known -= mean
+    scale = _soften(np.sqrt(np.einsum("nd,nd->d", known, known, dtype=np.float64) / max(1, len(known)))).astype(
+        np.float32
+    )
+    known /= scale
+    said, sorted_folds = np.asarray(labels)[order], folds[order]
+    heads = {}
+    for number in np.unique(folds).tolist():
+        left_out = range(*np.searchsorted(sorted_folds, [number, number + 1]).tolist())
+        problem = Problem(known, said, classes, left_out=left_out)
+        point, _ = minimise(problem, penalty, problem.start())
+        weight = point[:-1] / scale[:, None]
+        heads[number] = Head(np.ascontiguousarray(weight.T), point[-1] - mean @ weight)
+    return heads
+
+
+def _soften(scale: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard deviations, none of them tiny, to divide by."""
+    # A feature that hardly varies against the others is noise: it must not be blown up to unit variance.
+    return np.maximum(scale, 1e-6 + 1e-3 * float(scale.mean()))
+
+
 @dataclass(frozen=True)
 class Basis:
     """Standardised features in the directions in which they vary: rotated = ((x - mean) / scale) @ directions."""
@@ -144,9 +187,7 @@ class Basis:
             centred = features[rows.start : rows.stop] - mean.astype(np.float32)
             gram += centred.T @ centred
         gram /= count
-        scale = np.sqrt(np.maximum(np.diag(gram), 0))
-        # A feature that hardly varies against the others is noise: it must not be blown up to unit variance.
-        scale = np.maximum(scale, 1e-6 + 1e-3 * float(scale.mean()))
+        scale = _soften(np.sqrt(np.maximum(np.diag(gram), 0)))
         variances, directions = np.linalg.eigh((gram / np.outer(scale, scale)).astype(np.float32))
         keep = variances > 1e-6 * variances[-1]
         return cls(
@@ -175,15 +216,28 @@ class Problem:
     """The penalised log loss of features float32 `[n, d]` with labels int `[n]`, and its gradient.
 
     A point is float32 `[d + 1, classes]`, weights and in the last row the biases. `minimise` is quick where features
-    are hardly correlated, as those of `Basis.rotate` are.
+    are hardly correlated, as those of `Basis.rotate` are. The rows `left_out` count as if they were not there.
     """
 
-    def __init__(self, features: Floats, labels: NDArray[np.int32], classes: int) -> None:
+    def __init__(
+        self, features: Floats, labels: NDArray[np.int32], classes: int, *, left_out: range = range(0)
+    ) -> None:
         self.features, self.labels, self.classes = features, labels, classes
+        self.left_out = left_out
+        self.count = max(1, len(features) - len(left_out))
+
+    def blocks(self) -> Iterator[tuple[Floats, NDArray[np.int32]]]:
+        """Features and labels that are learned from, in pieces."""
+        for begin, end in ((0, self.left_out.start), (self.left_out.stop, len(self.features))):
+            for rows in pieces(end - begin, _BLOCK):
+                part = slice(begin + rows.start, begin + rows.stop)
+                yield self.features[part], self.labels[part]
 
     def start(self) -> NDArray[np.float32]:
         """No weights, and the biases that say the class frequencies: `[directions + 1, classes]`."""
-        counts = np.bincount(self.labels, minlength=self.classes) + 1.0
+        counts = sum(
+            (np.bincount(labels, minlength=self.classes) for _, labels in self.blocks()), np.ones(self.classes)
+        )
         point = np.zeros((self.features.shape[1] + 1, self.classes), np.float32)
         point[-1] = np.log(counts / counts.sum())
         return point
@@ -191,13 +245,12 @@ class Problem:
     def curvature(self, point: NDArray[np.float32], penalty: float) -> NDArray[np.float32]:
         """Diagonal of the Hessian at `point`, the scale of each unknown: `[directions + 1, classes]`."""
         diagonal = np.zeros_like(point)
-        for rows in pieces(len(self.features), _BLOCK):
-            block = self.features[rows.start : rows.stop]
+        for block, _ in self.blocks():
             chances = softmax(block @ point[:-1] + point[-1])
             spread = chances * (1 - chances)
             diagonal[:-1] += (block * block).T @ spread
             diagonal[-1] += spread.sum(axis=0)
-        diagonal /= len(self.features)
+        diagonal /= self.count
         diagonal[:-1] += penalty
         return np.maximum(diagonal, 1e-6)
 
@@ -205,9 +258,7 @@ class Problem:
         """Mean log loss with its penalty, and the gradient of both."""
         gradient = np.zeros_like(point)
         total = 0.0
-        count = len(self.features)
-        for rows in pieces(count, _BLOCK):
-            block, labels = self.features[rows.start : rows.stop], self.labels[rows.start : rows.stop]
+        for block, labels in self.blocks():
             shifted = block @ point[:-1] + point[-1]
             shifted -= shifted.max(axis=1, keepdims=True)
             odds = np.exp(shifted)
@@ -218,9 +269,9 @@ class Problem:
             odds[mine, labels] -= 1
             gradient[:-1] += block.T @ odds
             gradient[-1] += odds.sum(axis=0)
-        gradient /= count
+        gradient /= self.count
         gradient[:-1] += penalty * point[:-1]
-        return total / count + 0.5 * penalty * float((point[:-1] ** 2).sum(dtype=np.float64)), gradient
+        return total / self.count + 0.5 * penalty * float((point[:-1] ** 2).sum(dtype=np.float64)), gradient
 
 
 def _log_loss(logits: Floats, labels: NDArray[np.int32]) -> float:

@@ -36,7 +36,7 @@ class RejectRule:
     pictures: int
     """How many pictures it was set on."""
     assured: bool
-    """Whether those pictures show the wanted precision with 95 % confidence; else the rule is the best that there is."""
+    """Whether those pictures show the wanted precision with 95 % confidence; else it is the best rule that there is."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, which knows no infinity: `unlike_above` is None instead."""
