@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from telltale.data.samples import draw_samples as draw_samples
     from telltale.data.source import open_source as open_source
     from telltale.data.splits import Splits as Splits, split as split
+    from telltale.delivery.examination import examine as examine
     from telltale.delivery.gallery import show as show
     from telltale.delivery.inspection import InspectionSettings as InspectionSettings
     from telltale.delivery.inspection_pipeline import inspect_source as inspect_source
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from telltale.delivery.predictor import predict as predict
     from telltale.delivery.run_comparison import compare_runs as compare_runs
     from telltale.delivery.run_list import list_runs as list_runs
+    from telltale.delivery.search import search as search
+    from telltale.delivery.search_plan import SearchSettings as SearchSettings
     from telltale.errors import UserError as UserError
     from telltale.evaluation.evaluation import Evaluation as Evaluation
     from telltale.evaluation.scoring import evaluate as evaluate
@@ -43,12 +46,14 @@ _HOME: Final = {
     "InspectionSettings": "telltale.delivery.inspection",
     "Recipe": "telltale.training.recipe",
     "Run": "telltale.training.run",
+    "SearchSettings": "telltale.delivery.search_plan",
     "Splits": "telltale.data.splits",
     "UserError": "telltale.errors",
     "classify": "telltale.model.classifier",
     "compare_runs": "telltale.delivery.run_comparison",
     "draw_samples": "telltale.data.samples",
     "evaluate": "telltale.evaluation.scoring",
+    "examine": "telltale.delivery.examination",
     "fit": "telltale.training.fitting",
     "inspect": "telltale.data.findings",
     "inspect_source": "telltale.delivery.inspection_pipeline",
@@ -60,6 +65,7 @@ _HOME: Final = {
     "resume": "telltale.delivery.pipeline",
     "save": "telltale.model.bundle",
     "scan": "telltale.data.index",
+    "search": "telltale.delivery.search",
     "show": "telltale.delivery.gallery",
     "split": "telltale.data.splits",
     "train": "telltale.delivery.pipeline",

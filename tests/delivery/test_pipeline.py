@@ -50,7 +50,8 @@ def test_one_call_does_everything(pictures, backbone):
     notes = [one.text for one in told if isinstance(one, Note)]
     assert any("1 pictures cannot be used" in one for one in notes)
     assert any(one.startswith("Split: ") for one in notes)
-    first = predict(folder, [pictures / "red"])
+    assert training.classifier.rule is not None and training.test.selective is not None
+    first = predict(folder, [pictures / "red"], accept_all=True)
     assert next(first).status == "error"
     assert next(first).status == "ok"
 

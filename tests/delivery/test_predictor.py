@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -11,9 +12,11 @@ import pytest
 from PIL import Image
 
 from telltale.data.archive import FolderStore
-from telltale.delivery.predictor import COLUMNS, FORMATS, Prediction, predict, write_predictions
+from telltale.delivery.predictor import COLUMNS, FORMATS, SETS, Prediction, predict, write_predictions
 from telltale.errors import BundleError, RecipeError, SourceError, UserError
 from telltale.model.bundle import save
+from telltale.model.familiarity import Familiarity
+from telltale.model.rejection import RejectRule
 
 
 def test_a_folder_is_answered_in_order(classifier, pictures):
@@ -69,7 +72,7 @@ def test_what_cannot_be_read_becomes_an_error_row(classifier, pictures, tmp_path
     assert {(row.label, row.prob) for row in errors} == {("", None)}
     assert len(rows) == 15
     assert [row for row in rows if row.status == "ok"] == list(
-        Prediction(row.filename.replace(str(pictures / "red"), str(folder)), row.label, row.prob, "ok")
+        replace(row, filename=row.filename.replace(str(pictures / "red"), str(folder)))
         for row in predict(classifier, [pictures / "red"])
     )
 
@@ -169,3 +172,46 @@ def test_another_ending_is_refused(tmp_path, name, shown):
 def test_another_format_is_refused_by_name():
     with pytest.raises(UserError, match=r"No output format named 'cvs'\. Did you mean 'csv'"):
         FORMATS["cvs"]
+
+
+def with_rule(classifier, *, threshold=0.0, unlike_above=np.inf):
+    """The classifier with a rule, and a familiarity that finds every picture as strange as 1."""
+    width = classifier.extractor.backbone.dimension
+    zeros = np.zeros((width, 0), np.float32)
+    familiarity = Familiarity(np.zeros(width, np.float32), zeros, np.zeros(0, np.float32), 1 / width)
+    return replace(
+        classifier, rule=RejectRule(0.99, threshold, unlike_above, 0.95, 0.02, 100, True), familiarity=familiarity
+    )
+
+
+def test_what_the_rule_refuses_is_unknown_with_its_reason(classifier, pictures, tmp_path):
+    sure = {row.filename: row.prob for row in predict(classifier, [pictures])}
+    middle = float(np.median(list(sure.values())))
+    rows = list(predict(with_rule(classifier, threshold=middle), [pictures]))
+    for row in rows:
+        assert row.prob == sure[row.filename]
+        assert (row.status == "ok") == (row.prob >= middle) == bool(row.label)
+    unsure = next(row for row in rows if row.status == "unknown")
+    assert unsure.reason.startswith("unsure: The most probable class is '")
+    assert unsure.reason.endswith(f"with {unsure.prob:.3f}, and {middle:.3f} is needed.")
+    strange = list(predict(save(with_rule(classifier, unlike_above=0.5), tmp_path / "x.telltale"), [pictures]))
+    assert {(row.status, row.label, row.reason.partition(":")[0]) for row in strange} == {("unknown", "", "unlike")}
+    for known in (with_rule(classifier, threshold=middle), with_rule(classifier, unlike_above=0.5)):
+        answered = list(predict(known, [pictures], accept_all=True))
+        assert {row.status for row in answered} == {"ok"} and all(row.label for row in answered)
+
+
+@pytest.mark.parametrize("ending", sorted(FORMATS))
+def test_sets_are_a_column_of_their_own(classifier, pictures, tmp_path, ending):
+    rows = list(predict(with_rule(classifier), [pictures / "red"]))
+    assert all("red" in row.set for row in rows)
+    assert any(len(row.set) > 1 for row in predict(with_rule(classifier), [pictures])) or len(rows) == 10
+    path = write_predictions(rows, tmp_path / f"answers.{ending}", columns=SETS)
+    if ending == "csv":
+        with open(path, newline="", encoding="utf-8") as file:
+            found = [tuple(json.loads(row["set"])) for row in csv.DictReader(file)]
+    elif ending == "jsonl":
+        found = [tuple(json.loads(line)["set"]) for line in path.read_text().splitlines()]
+    else:
+        found = [tuple(one) for one in pq.read_table(path).column("set").to_pylist()]
+    assert found == [row.set for row in rows]

@@ -19,7 +19,7 @@ from telltale.delivery.pipeline import train
 from telltale.delivery.run_comparison import LOOKED, ComparedRun, RunComparison, compare_runs
 from telltale.errors import BundleError, DataError, RecipeError
 from telltale.evaluation.comparison import Answered, compare_all
-from telltale.evaluation.evaluation import score
+from telltale.evaluation.evaluation import Evaluation, score
 from telltale.evaluation.metrics import Interval
 from telltale.progress import Note
 from telltale.training.ledger import read_looks
@@ -99,7 +99,8 @@ def test_each_run_has_its_figures_on_the_pictures_that_are_compared(runs):
     found = compare_runs([runs / "first", runs / "renamed"])
     one = found.runs[0]
     assert one.metrics["accuracy"].value == pytest.approx(1 - 3 / found.pictures)
-    assert (one.network, one.fit, one.ece) == (f"{NETWORK} at {SIDE}", "probe", None)
+    assert (one.network, one.fit) == (f"{NETWORK} at {SIDE}", "probe")
+    assert one.ece == Evaluation.load(runs / "first" / "evaluation.json").calibration.ece_after
     assert 0.3 < one.megabytes < 2
     assert one.tested == found.pictures
 

@@ -5,8 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from telltale.evaluation.calibration import BINS, check_calibration, expected_error, fit_temperature
-from telltale.evaluation.metrics import NORMAL_ABOVE
+from telltale.evaluation.calibration import BINS, NORMAL_ABOVE, check_calibration, expected_error, fit_temperature
 from telltale.model.head import softmax
 
 

@@ -8,7 +8,9 @@ import pytest
 
 from telltale.data.index import scan
 from telltale.errors import DataError
+from telltale.evaluation.evaluation import Evaluation
 from telltale.evaluation.scoring import evaluate
+from telltale.model.rejection import ACCEPTED, RejectRule
 
 
 def test_a_folder_is_scored(classifier, pictures):
@@ -64,3 +66,23 @@ def test_nothing_to_score_is_explained(classifier, pictures):
         evaluate(classifier, pictures)
     with pytest.raises(DataError, match=r"No readable labelled pictures"):
         evaluate(classifier, scan(pictures).take(np.arange(0)))
+
+
+def test_what_the_answers_are_worth_is_checked(classifier, pictures):
+    plain = evaluate(classifier, pictures)
+    assert (plain.calibration.temperature, plain.selective, plain.sets, len(plain.verdicts)) == (1.0, None, None, 0)
+    confidence = np.sort(plain.probabilities.max(axis=1))
+    rule = RejectRule(0.9, float(confidence[10]), np.inf, 0.8, 0.5, 40, True)
+    head = replace(classifier.head, weight=2 * classifier.head.weight, bias=2 * classifier.head.bias, temperature=2.0)
+    found = evaluate(replace(classifier, head=head, rule=rule), pictures)
+    assert np.allclose(found.probabilities, plain.probabilities, atol=1e-6)
+    assert found.calibration.temperature == 2.0
+    assert (found.selective.accepted, found.selective.unsure, found.selective.unlike) == (30, 10, 0)
+    accepted = found.verdicts == ACCEPTED
+    right = found.probabilities.argmax(axis=1) == found.labels
+    assert found.selective.accuracy.value == pytest.approx(right[accepted].mean())
+    assert found.sets.nominal == 0.8 and sum(found.sets.sizes.values()) == 40
+    assert "It answers 75.0 % of them" in str(found) and "calibration error" in str(found)
+    assert "It answers" not in str(plain)
+    again = Evaluation.load(found.save(pictures / "evaluation.json"))
+    assert (again.calibration, again.selective, again.sets) == (found.calibration, found.selective, found.sets)

@@ -15,7 +15,9 @@ from telltale.errors import BundleError, OutputError
 from telltale.files import format_manifest, write_manifest
 from telltale.model.bundle import TOLERANCE, Golden, find_bundle, golden_difference, load, save
 from telltale.model.classifier import Classifier, classify
+from telltale.model.familiarity import fit_familiarity
 from telltale.model.head import Head
+from telltale.model.rejection import RejectRule
 
 SIDE = 64
 
@@ -137,7 +139,7 @@ def test_another_place_is_explained(tmp_path, make, words):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"format_version": 2}, r"classifier.json' has format version 2\. Version 1 or older\. Update Telltale"),
+        ({"format_version": 3}, r"classifier.json' has format version 3\. Version 2 or older\. Update Telltale"),
         ({"format_version": "1"}, r"has format version '1'"),
         ({"kind": "dog"}, r"classifier.json' is not a classifier file"),
     ],
@@ -242,3 +244,33 @@ def test_on_another_machine_it_is_converted_once(bundle, classifier, tmp_path, m
     assert found.extractor.backbone.folder.is_relative_to(tmp_path / "cache")
     np.testing.assert_array_equal(probabilities(found), probabilities(classifier))
     assert golden_difference(found, moved) < 1e-6
+
+
+def test_the_rule_and_the_familiarity_come_back(classifier, tmp_path):
+    rng = np.random.default_rng(0)
+    known = rng.normal(size=(60, classifier.extractor.backbone.dimension)).astype(np.float32)
+    familiarity = fit_familiarity(known, np.arange(60, dtype=np.int32) % 4, classes=4)
+    rule = RejectRule(0.99, 0.8, np.inf, 0.9, 0.3, 60, False)
+    loaded = load(save(replace(classifier, familiarity=familiarity, rule=rule), tmp_path / "a.telltale"))
+    assert loaded.rule == rule
+    assert np.array_equal(loaded.familiarity.score(known), familiarity.score(known))
+    plain = load(save(classifier, tmp_path / "b.telltale"))
+    assert (plain.rule, plain.familiarity) == (None, None)
+
+
+def test_a_bundle_of_version_1_has_no_rule(bundle):
+    path = bundle / "classifier.json"
+    content = json.loads(path.read_text()) | {"format_version": 1}
+    del content["rule"]
+    path.write_text(json.dumps(content))
+    write_manifest(bundle)
+    assert load(bundle).rule is None
+
+
+@pytest.mark.parametrize("rule", [{"precision": 0.9}, [], "all", {"threshold": "high"}], ids=str)
+def test_a_rule_that_cannot_be_is_refused(bundle, rule):
+    path = bundle / "classifier.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"rule": rule}))
+    write_manifest(bundle)
+    with pytest.raises(BundleError, match=r"classifier.json' lacks something or says what cannot be"):
+        load(bundle)

@@ -74,6 +74,10 @@ def test_a_run_folder_holds_everything(splits, tmp_path, recipe):
     loaded = load(run.bundle)
     assert golden_difference(loaded, run.bundle) < 1e-5
     assert loaded.facts == classifier.facts
+    assert loaded.rule == classifier.rule and loaded.rule.precision == 0.99 and loaded.rule.coverage == 0.95
+    assert facts["calibration"]["temperature"] == pytest.approx(loaded.head.temperature, abs=1e-4)
+    part = "validation pictures, which chose" if learned else "training pictures, each judged by a head"
+    assert part in facts["calibration"]["source"]
     card = (run.bundle / "README.md").read_text()
     assert "# pictures" in card
     assert "| blue |" in card
@@ -195,3 +199,10 @@ def test_names_of_folders_do_not_become_markup():
 def test_copies_of_single_pictures_are_not_mixed():
     with pytest.raises(RecipeError, match=r"views keeps copies of single pictures, and augment mixes pictures"):
         check_recipe(Recipe(views=2, augment=("flip", "mixup")), 4)
+
+
+def test_a_classifier_may_be_asked_to_answer_always(splits, tmp_path):
+    classifier, run = fit(splits, replace(PROBE, precision=0.0, coverage=0.8), run=run_in(tmp_path / "run"))
+    rule = load(run.bundle).rule
+    assert (rule.precision, rule.threshold, rule.unlike_above, rule.coverage) == (0.0, 0.0, np.inf, 0.8)
+    assert rule == classifier.rule

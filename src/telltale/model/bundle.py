@@ -120,7 +120,7 @@ def load(path: str | Path, *, device: str = "auto") -> Classifier:
         head = Head(weight, bias, float(content["temperature"]))
         classes, facts = tuple(content["classes"]), content["facts"]
         familiarity = Familiarity.from_tensors(known) if known else None
-        rule = from_plain(RejectRule, content["rule"]) if content.get("rule") else None
+        rule = from_plain(RejectRule | None, content.get("rule"))
     except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
         raise _incomplete(folder, error) from error
     backbone, is_new = with_weights(described, folder / "model.safetensors", "backbone.")
