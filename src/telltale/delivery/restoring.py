@@ -89,7 +89,7 @@ def fetch_run(holdings: Sequence[Holding], output: str | Path | None, tell: Tell
 
 @contextlib.contextmanager
 def fetched_run(holdings: Sequence[Holding], output: str | Path | None, tell: Tell) -> Iterator[Run]:
-    """Inside the block what `fetch_run` gives; where its pictures turn out to be others, it is gone again if it was new.
+    """Inside the block what `fetch_run` gives; a new folder is gone again where its pictures turn out to be others.
 
     A new training may then have the place that was meant for it.
     """
