@@ -322,3 +322,16 @@ def test_a_cache_that_cannot_be_written_names_the_variable(tmp_path, monkeypatch
     monkeypatch.setenv("TELLTALE_CACHE", str(write_atomic(tmp_path / "file", b"")))
     with pytest.raises(OutputError, match="Set TELLTALE_CACHE to a folder that you may write to"):
         cache_folder("features")
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOTCONN, errno.ESTALE])
+def test_a_disk_that_is_gone_is_explained_and_leaves_the_old_file(tmp_path, number):
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+
+    def fail(file):
+        raise OSError(number, os.strerror(number))
+
+    with pytest.raises(OutputError, match=r"its disk does not answer \(.+\)\. A disk that works"):
+        write_atomic(path, fail)
+    assert path.read_bytes() == b"old" and os.listdir(tmp_path) == ["a"]

@@ -20,6 +20,8 @@ from telltale.errors import BundleError, OutputError, RecipeError
 MANIFEST = "manifest.json"
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NO_NAME = {errno.ENAMETOOLONG, errno.ELOOP}
+_NO_DISK = {errno.EIO, errno.ENOTCONN, errno.ESTALE, errno.ENXIO, errno.ENODEV}
+"""What a disk that fails says, and a network disk or a mounted Drive that is gone."""
 
 
 def write_atomic(path: Path, content: bytes | str | Callable[[BinaryIO], object]) -> Path:
@@ -78,6 +80,12 @@ def explain_output(path: Path) -> Iterator[None]:
                 f"{str(path)!r} cannot be written ({error.strerror}).",
                 expected="A folder that is there, and a name that its file system can hold.",
                 do="Check the path, or give another place with --output.",
+            ) from error
+        if error.errno in _NO_DISK:
+            raise OutputError(
+                f"{str(path)!r} cannot be written: its disk does not answer ({error.strerror}).",
+                expected="A disk that works; one that is mounted over the network must be connected.",
+                do="Connect it again or give another place with --output, then run the same command again.",
             ) from error
         raise
 

@@ -1,7 +1,6 @@
 """The command line as users meet it: real processes, every bad input of the issue, nothing lost or changed."""
 
 import csv
-import ctypes
 import http.server
 import io
 import json
@@ -22,6 +21,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from tests.conftest import as_an_ordinary_user
 
 import telltale
 
@@ -396,16 +396,6 @@ def test_odd_pictures_are_set_aside_with_a_reason(cli, pictures, tmp_path):
 # Bad input: places
 
 
-CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, PR_CAPBSET_DROP = 1, 2, 24
-
-
-def _as_an_ordinary_user() -> None:
-    """Root may write anywhere: take that right from the child."""
-    if os.geteuid() == 0:
-        for right in (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH):
-            ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, right, 0, 0, 0)
-
-
 def _with_little_disk() -> None:
     """Like a disk that is full after 100 kB: no file grows further."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
@@ -429,7 +419,7 @@ def test_no_permission_is_explained(cli, trained, pictures, tmp_path, what):
         locked.chmod(0o000)
         arguments = ("train", "locked", *QUICK)
     try:
-        answer = cli(*arguments, env=env, preexec_fn=_as_an_ordinary_user)
+        answer = cli(*arguments, env=env, preexec_fn=as_an_ordinary_user)
     finally:
         locked.chmod(0o700)
     if what == "unreadable data":

@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -173,6 +174,19 @@ def test_pictures_that_have_changed_make_a_new_training(pictures, tmp_path, mirr
     assert any("1 new (red/later.png). So this is a new training." in text for text in notes(told))
     assert len(done.run.history) == 3
     assert len(list(tmp_path.glob("mirror/*"))) == 2
+
+
+@pytest.mark.parametrize("output", [None, "mine"])
+def test_a_run_that_came_back_for_other_pictures_leaves_its_place_to_the_new_training(
+    pictures, tmp_path, mirrored, output
+):
+    begin(pictures, mirrored, tmp_path)
+    shutil.rmtree("runs", ignore_errors=True)
+    Image.new("RGB", (40, 40), (3, 2, 1)).save(pictures / "red" / "later.png")
+    done = train(pictures, mirrored, output=output)
+    assert len(done.run.history) == 3
+    folders = ["mine"] if output else [f"runs/{path.name}" for path in Path("runs").iterdir()]
+    assert folders == [str(done.run)]
 
 
 def test_a_probe_is_mirrored_and_comes_back(pictures, tmp_path):

@@ -5,6 +5,7 @@ import os
 import resource
 import shutil
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -141,20 +142,17 @@ def test_a_file_in_the_way(tmp_path):
     assert list(place.list()) == ["x/y"]
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_be_read_only_opens_and_says_so_when_written(tmp_path):
-    (tmp_path / "x").write_bytes(b"x")
-    tmp_path.chmod(0o500)
-    try:
-        place = FolderPlace(str(tmp_path))
-        place.open()
-        assert place.read("x", 0, 1) == b"x"
-        with pytest.raises(PlaceError, match="may not be read or written"):
-            place.write("y", b"y")
-        with pytest.raises(PlaceError, match="may not be read or written"):
-            FolderPlace(str(tmp_path / "new")).open()
-    finally:
-        tmp_path.chmod(0o700)
+def test_a_disk_that_may_be_read_only_opens_and_says_so_when_written(small_disk):
+    disk = small_disk("disk", "1m")
+    (disk / "x").write_bytes(b"x")
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    place = FolderPlace(str(disk))
+    place.open()
+    assert place.read("x", 0, 1) == b"x"
+    with pytest.raises(PlaceError, match="may not be read or written"):
+        place.write("y", b"y")
+    with pytest.raises(PlaceError, match="may not be read or written"):
+        FolderPlace(str(disk / "new")).open()
 
 
 def test_a_full_disk_leaves_the_old_file_and_no_rest(place):

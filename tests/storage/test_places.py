@@ -9,6 +9,7 @@ from tests.storage.fault_proxy import BUSY, Fault
 
 from telltale.errors import PlaceError
 from telltale.storage.bucket import BucketPlace
+from telltale.storage.drive import DrivePlace
 from telltale.storage.folder import FolderPlace
 from telltale.storage.place import Away
 from telltale.storage.places import check_round_trip, open_place
@@ -36,10 +37,9 @@ def test_a_url_is_a_bucket(service):
 
 
 def test_a_drive_is_one(environment):
-    drive = pytest.importorskip("telltale.storage.drive")
     with pytest.raises(PlaceError):
         open_place("gdrive://", **FAST)
-    assert drive.DrivePlace("gdrive://x").url == "gdrive://x"
+    assert DrivePlace("gdrive://x").url == "gdrive://x"
 
 
 @pytest.mark.parametrize(

@@ -138,6 +138,33 @@ def test_what_is_damaged_there_is_sent_again(run, place):
     assert done == ["delete", "write", "write"], "the manifest goes first and comes last"
 
 
+def test_damage_of_the_same_size_is_found_where_the_place_knows_no_hash(run, place):
+    store = begin(run)
+    mark = save(store, 1)
+    Mirror(place, run, keep=2).send()
+    damaged = place.path / f"pets-{RUN}" / "weights" / mark.name / STATE
+    damaged.write_bytes(bytes(damaged.stat().st_size))
+    Mirror(place, run, keep=2).send()
+    assert damaged.read_bytes() == (store.path(mark) / STATE).read_bytes()
+
+
+def test_where_all_are_to_stay_a_full_place_refuses_and_none_is_removed(run, place):
+    store = Store(run.weights, run.id, keep=0)
+
+    def full(verb, name):
+        if verb == "write" and name.endswith(STATE) and len(list(place.path.rglob(STATE))) >= 2:
+            raise PlaceError("There is no room left.", expected="Room.", do="Free some.")
+
+    mirror = Mirror(Odd(place, full), run, keep=0)
+    for epoch in (1, 2):
+        save(store, epoch)
+        mirror.send()
+    save(store, 3)
+    with pytest.raises(PlaceError, match="no room left"):
+        mirror.send()
+    assert there(place) == [(2, 0), (1, 0)]
+
+
 def test_a_failure_while_damage_is_mended_is_mended_later(run, place):
     store = begin(run)
     mark = save(store, 1)
@@ -176,10 +203,26 @@ def test_what_somebody_removed_there_is_sent_again_at_the_end(run, place):
     store, mirror = begin(run), Mirror(place, run, keep=2)
     save(store, 1)
     mirror.send()
-    shutil.rmtree(place.path / f"pets-{RUN}")
+    root = place.path / f"pets-{RUN}"
+    shutil.rmtree(root)
     mirror.send_result()
     assert there(place) == [(1, 0)]
-    assert list(place.path.glob("*/start.*/index.arrow"))
+    assert list(root.glob("start.*/index.arrow"))
+    for name in ("last.json", "best.json"):
+        assert (root / "weights" / name).is_file() == (run.weights / name).is_file()
+    (root / "weights" / "last.json").unlink()
+    mirror.send_result()
+    assert (root / "weights" / "last.json").read_bytes() == (run.weights / "last.json").read_bytes()
+
+
+def test_what_is_there_at_the_end_is_not_read_again(run, place):
+    store, odd = begin(run), Odd(place, lambda verb, name: None)
+    save(store, 1)
+    mirror = Mirror(odd, run, keep=2)
+    mirror.send()
+    odd.done.clear()
+    mirror.send_result()
+    assert [verb for verb, name in odd.done if "weights/" in name] == []
 
 
 def test_steps_that_an_epoch_has_replaced_are_not_missed(run, place):

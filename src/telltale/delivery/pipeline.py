@@ -16,7 +16,7 @@ from telltale.delivery.first_look import adopt_start, prepare_network, scan_with
 from telltale.delivery.outcome import Tools, Training, train_once
 from telltale.delivery.partition import divide, find_copies, tell_data, tell_splits
 from telltale.delivery.pictures import CONFUSION, PREDICTIONS
-from telltale.delivery.restoring import bring_back, fetch_run, find_same, tell_known
+from telltale.delivery.restoring import bring_back, fetched_run, find_same, tell_known
 from telltale.delivery.results import save_results
 from telltale.delivery.resuming import (
     ELSEWHERE,
@@ -72,10 +72,10 @@ def train(
     for holdings in find_same(places, source, columns, recipe):
         tell_known(holdings, tell)
         try:
-            known = fetch_run(holdings, output, tell)
-            # It may have been extended since; where it is written down is as the command says.
-            again = replace(known.recipe.resolved, **{name: getattr(recipe, name) for name in ELSEWHERE})
-            return _go_on(known, source, again, places, Tools(device, None, tell))
+            with fetched_run(holdings, output, tell) as known:
+                # It may have been extended since; where it is written down is as the command says.
+                again = replace(known.recipe.resolved, **{name: getattr(recipe, name) for name in ELSEWHERE})
+                return _go_on(known, source, again, places, Tools(device, None, tell))
         except ChangedDataError as error:
             tell(Note(f"{error.given} So this is a new training.", warning=True))
     with prepare_network(recipe) as pending:

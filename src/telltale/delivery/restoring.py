@@ -10,8 +10,8 @@ from typing import Final
 
 from telltale.data.download import is_url
 from telltale.data.source import Columns
-from telltale.delivery.resuming import ELSEWHERE, Origin, describe_origin, read_origin
-from telltale.errors import BundleError, RecipeError, UserError
+from telltale.delivery.resuming import ELSEWHERE, Origin, describe_origin, read_origin, resolve_mirrors
+from telltale.errors import BundleError, ChangedDataError, RecipeError, UserError
 from telltale.files import create_folder, locked
 from telltale.progress import Note, Tell
 from telltale.storage.place import Place
@@ -60,7 +60,10 @@ def bring_back(where: str | Path, output: str | Path | None, tell: Tell) -> Run:
 def _tell_elsewhere(run: Run, where: str, root: str, tell: Tell) -> None:
     """Warn where what follows is not sent to the mirror that the run came back from: it may have been moved."""
     place = where.rstrip("/") if root else where.rstrip("/").rpartition("/")[0]
-    known = [one if is_url(one) else os.path.abspath(one) for one in run.recipe.mirrors]
+    recipe = run.recipe
+    with contextlib.suppress(BundleError):  # without an origin, relative paths are seen from here
+        recipe = resolve_mirrors(recipe, read_origin(run).folder)
+    known = [one if is_url(one) else os.path.abspath(one) for one in recipe.mirrors]
     if (place if is_url(place) else os.path.abspath(place)) not in [one.rstrip("/") for one in known]:
         others = " and ".join(run.recipe.mirrors) or "nowhere"
         tell(Note(f"What follows is sent to {others}, not to {place}: --mirror {place} changes that.", warning=True))
@@ -85,12 +88,36 @@ def fetch_run(holdings: Sequence[Holding], output: str | Path | None, tell: Tell
 
 
 @contextlib.contextmanager
+def fetched_run(holdings: Sequence[Holding], output: str | Path | None, tell: Tell) -> Iterator[Run]:
+    """Inside the block what `fetch_run` gives; a new folder is gone again where its pictures turn out to be others.
+
+    A new training may then have the place that was meant for it.
+    """
+    here = {path.parent.resolve() for path in _known_runs(output)}
+    run = fetch_run(holdings, output, tell)
+    try:
+        yield run
+    except ChangedDataError:
+        if run.folder.resolve() not in here:
+            shutil.rmtree(run.folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                run.folder.parent.rmdir()  # only where it holds nothing else
+        raise
+
+
+def _known_runs(output: str | Path | None) -> list[Path]:
+    """The file that says which training it is, of each run that may be the wanted one."""
+    folders = [Path(output)] if output is not None else sorted(Path("runs").glob("*"))
+    return [folder / IDENTITY for folder in folders if (folder / IDENTITY).is_file()]
+
+
+@contextlib.contextmanager
 def _folder_for(holding: Holding, output: str | Path | None) -> Iterator[Path]:
     """Where the run lies or is to lie here; a folder that is made for it is gone again if nothing comes."""
-    for path in [Path(output)] if output is not None else sorted(Path("runs").glob("*")):
+    for path in _known_runs(output):
         with contextlib.suppress(BundleError):  # a damaged run of others is no reason to stop
-            if (path / IDENTITY).is_file() and Run(path).id == holding.id:
-                yield path
+            if Run(path.parent).id == holding.id:
+                yield path.parent
                 return
     folder = create_folder("runs", holding.name, output)
     try:

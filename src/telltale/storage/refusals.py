@@ -86,6 +86,7 @@ _REFUSALS: Final = (
         "Storage Object User), or use other credentials.",
     ),
     _Refusal(
+        # What fsspec's file systems raise that only read: http, git, reference, ...
         r"NotImplementedError",
         "is of a kind that cannot be written",
         "A place where files can be written, read and deleted.",

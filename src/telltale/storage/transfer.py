@@ -31,7 +31,7 @@ def upload(place: Place, name: str, source: Path | bytes) -> Stored:
     place.write(name, source)
     try:
         stored = place.stat(name)
-        if stored.size == sent.size and (_is_proven(stored, sent) or _read_back(place, name, sent)):
+        if _matches(place, name, stored, sent):
             return stored
     except FileNotFoundError as error:
         raise Away(f"{place.url}: {name} is not there after it was written") from error
@@ -40,11 +40,13 @@ def upload(place: Place, name: str, source: Path | bytes) -> Stored:
     raise Away(f"{place.url}: {name} arrived damaged")
 
 
-def is_same(stored: Stored, source: Path | bytes) -> bool:
-    """Is what a place has of a file `source`, as far as the place says? A size alone says little, but may be all."""
-    sent = _describe(source)
-    known = stored.sha256 or stored.md5
-    return stored.size == sent.size and (not known or _is_proven(stored, sent))
+def holds(place: Place, name: str, stored: Stored, source: Path | bytes) -> bool:
+    """Is what a place has under this name, and says of it, the same as `source`? In doubt it is read back."""
+    return _matches(place, name, stored, _describe(source))
+
+
+def _matches(place: Place, name: str, stored: Stored, sent: "_Sent") -> bool:
+    return stored.size == sent.size and (_is_proven(stored, sent) or _read_back(place, name, sent))
 
 
 def _is_proven(stored: Stored, sent: "_Sent") -> bool:

@@ -28,7 +28,7 @@ from typing import Final
 from telltale.errors import BundleError, PlaceError
 from telltale.files import MANIFEST, format_manifest, make_folder, sha256_file, verify_manifest
 from telltale.storage.place import Place, Stored
-from telltale.storage.transfer import is_same, upload
+from telltale.storage.transfer import holds, upload
 from telltale.training.ledger import LEDGER
 from telltale.training.run import Run
 from telltale.training.store import POINTERS, Mark, find_whole, list_marks, sort_marks
@@ -60,13 +60,13 @@ class Mirror:
 
     def __init__(self, place: Place, run: Run, *, keep: int, number: int = 0) -> None:
         self.place, self.run, self.keep = place, run, keep
-        self.root = run.label
+        self.root, self._id = run.label, run.id
         self._links = run.folder / f"{SENDING}-{number}"
         self._names: dict[str, Stored] | None = None
         self._sent = dict[str, bytes]()
         self._whole = dict[str, set[Mark]]()
         self._bad, self._replaced = set[Mark](), set[Mark]()
-        self._begun = {scope: find_whole(run.folder / scope / "weights", run.id, _ignore) for scope in self._here()}
+        self._begun = {scope: find_whole(run.folder / scope / "weights", self._id, _ignore) for scope in self._here()}
         shutil.rmtree(self._links, ignore_errors=True)
 
     def missing(self) -> list[str]:
@@ -97,7 +97,7 @@ class Mirror:
 
         Before that the place is looked at anew: what somebody has removed there meanwhile is sent again.
         """
-        self._names, self._whole = None, {}
+        self._look_again()
         self.send()
         parcel = _describe_result(self.run)
         if parcel is None:
@@ -126,14 +126,26 @@ class Mirror:
         pattern = re.compile(rf"{re.escape(self.root)}/((?:fold-\d+/)?)weights/best\.json")
         for name, found in names.items():
             if best := pattern.fullmatch(name):
-                self._sent[f"{best[1]}best"] = self.place.read(name, 0, found.size)
+                self._sent[f"{best[1]}weights/best.json"] = self.place.read(name, 0, found.size)
         self._names = names
+
+    def _look_again(self) -> None:
+        """Forget what somebody has removed or cut there since this process sent it or saw it."""
+        now = self.place.list(self.root)
+        before, self._names = self._names or {}, now
+        for name in (name for name, stored in before.items() if name not in now or now[name].size != stored.size):
+            inner = name.removeprefix(f"{self.root}/")
+            self._sent.pop(inner, None)
+            scope, _, rest = inner.rpartition("weights/")
+            lost = Mark.parse(rest.partition("/")[0])
+            if lost is not None:
+                self._whole.get(scope, set()).discard(lost)
 
     def _here(self) -> dict[str, list[Mark]]:
         """Checkpoints in the run folder, newest first, by scope: empty, or `fold-1/` and so on."""
         places = [self.run.weights, *sorted(self.run.folder.glob("fold-*/weights"))]
         scopes = {place: place.parent.relative_to(self.run.folder).as_posix() for place in places if place.is_dir()}
-        return {"" if name == "." else f"{name}/": list_marks(place, self.run.id) for place, name in scopes.items()}
+        return {"" if name == "." else f"{name}/": list_marks(place, self._id) for place, name in scopes.items()}
 
     def _send_start(self) -> None:
         """What a training on an empty machine needs besides a checkpoint; once for a run, for it does not change."""
@@ -160,8 +172,8 @@ class Mirror:
             try:
                 self._send(parcel)
             except PlaceError:
-                # Where there is no room, checkpoints that newer ones have replaced make some.
-                if not self._prune(scope, keep=1):
+                # Where there is no room, checkpoints that newer ones have replaced make some, unless all are to stay.
+                if not self._prune(scope, keep=min(self.keep, 1)):
                     raise
                 self._send(parcel)
         return True
@@ -183,20 +195,25 @@ class Mirror:
 
     def _send(self, parcel: Parcel) -> None:
         manifest = f"{parcel.name}/{MANIFEST}"
-        listed = {name: self._stored(f"{parcel.name}/{name}") for name in parcel.files}
         if self._stored(manifest) is not None and self._read(manifest) == parcel.manifest:
-            if all(found and is_same(found, parcel.files[name]) for name, found in listed.items()):
+            if all(self._holds(f"{parcel.name}/{name}", path) for name, path in parcel.files.items()):
                 return
             # It is damaged there: it must not count while it is written again.
             self._delete(f"{self.root}/{manifest}")
         for name, path in sorted(parcel.files.items()):
-            found = listed[name]
-            if found is None or not is_same(found, path):
+            if not self._holds(f"{parcel.name}/{name}", path):
                 self._write(f"{parcel.name}/{name}", path)
         self._write(manifest, parcel.manifest)
 
     def _stored(self, name: str) -> Stored | None:
         return (self._names or {}).get(f"{self.root}/{name}")
+
+    def _holds(self, name: str, path: Path) -> bool:
+        """Is this file there, and the same as here?"""
+        stored = self._stored(name)
+        with contextlib.suppress(FileNotFoundError):  # somebody else has removed it
+            return stored is not None and holds(self.place, f"{self.root}/{name}", stored, path)
+        return False
 
     def _read(self, name: str) -> bytes:
         found = self._stored(name)
@@ -225,23 +242,21 @@ class Mirror:
     def _point(self, scope: str) -> None:
         """Say which checkpoint is the last and which the best, of those that are whole there."""
         for pointer in POINTERS:
-            path = self.run.folder / scope / "weights" / f"{pointer}.json"
-            with contextlib.suppress(OSError, ValueError):
-                content = path.read_bytes()
-                mark = Mark.parse(str(json.loads(content)["checkpoint"]))
-                if mark in self._whole[scope] and self._sent.get(f"{scope}{pointer}") != content:
-                    self._write(f"{scope}weights/{pointer}.json", content)
-                    self._sent[f"{scope}{pointer}"] = content
+            name = f"{scope}weights/{pointer}.json"
+            content = (self.run.folder / name).read_bytes() if (self.run.folder / name).is_file() else b""
+            if _pointed(content) in self._whole[scope] and self._sent.get(name) != content:
+                self._write(name, content)
+                self._sent[name] = content
 
     def _prune(self, scope: str, *, keep: int) -> bool:
         """Remove checkpoints of this run that newer ones, checked by this process, have replaced: were there any?"""
         new = sort_marks(mark for mark in self._whole[scope] if mark != self._begun.get(scope))
         if not keep or not new:
             return False
-        needed = {*new[:keep], self._begun.get(scope), self._best(scope)}
+        needed = {*new[:keep], self._begun.get(scope), _pointed(self._sent.get(f"{scope}weights/best.json", b""))}
         start, removed = f"{self.root}/{scope}weights/", False
         there = {name.removeprefix(start).split("/")[0] for name in self._names or () if name.startswith(start)}
-        for mark in sorted(found for found in map(Mark.parse, there) if found and found.run == self.run.id):
+        for mark in sorted(found for found in map(Mark.parse, there) if found and found.run == self._id):
             if mark not in needed and mark.place <= new[0].place:
                 self._remove(f"{scope}weights/{mark.name}")
                 self._whole[scope].discard(mark)
@@ -249,16 +264,18 @@ class Mirror:
                 removed = True
         return removed
 
-    def _best(self, scope: str) -> Mark | None:
-        with contextlib.suppress(ValueError, KeyError, TypeError):  # damaged there; it is written with the next best
-            return Mark.parse(str(json.loads(self._sent.get(f"{scope}best", b""))["checkpoint"]))
-        return None
-
     def _remove(self, parcel: str) -> None:
         """Remove a parcel, its manifest first: what is left after a kill does not count."""
         names = [name for name in self._names or () if name.startswith(f"{self.root}/{parcel}/")]
         for name in sorted(names, key=lambda one: not one.endswith(f"/{MANIFEST}")):
             self._delete(name)
+
+
+def _pointed(content: bytes) -> Mark | None:
+    """The checkpoint that a pointer names; None where it is empty or damaged: the next one is written over it."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return Mark.parse(str(json.loads(content)["checkpoint"]))
+    return None
 
 
 def _ignore(text: str) -> None:

@@ -216,10 +216,11 @@ class _Worker:
         """Send what there is: did all of it arrive?"""
         error, result, self._wanted_rest, self._final = "", False, 0.0, False
         try:
-            self.mirror.send()
             if self._with_result:
                 self.mirror.send_result()
                 result = True
+            else:
+                self.mirror.send()
         except Away as caught:
             error, self._wanted_rest = _words(caught), caught.wait
         except (PlaceError, OSError) as caught:

@@ -40,7 +40,7 @@ class TensorBoard:
         return ""
 
     def begin(self, about: About, rows: Rows) -> str:
-        """Begin a file of this session with all epochs so far."""
+        """Begin a new event file with all epochs so far."""
         from tensorboard.compat.proto.event_pb2 import Event as Entry, SessionLog
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
