@@ -76,6 +76,7 @@ def measure(options):
         refused.append({name: refuse(found, one) for name, one in ({"dog breeds": breeds} | others).items()})
         print(f"  seed {seed}: {found.rule}")
     report(rows, refused, found, others)
+    compare(photos["whole"], held_out, extractor, {"dog breeds": breeds, "unseen": unseen[0]} | others)
     simulate(photos["whole"], extractor, options.precision)
 
 
@@ -147,6 +148,70 @@ def report(rows, refused, found, others):
     print(f"familiarity: {size / 1000:.0f} kB")
 
 
+def compare(index, held_out, extractor, others):
+    """Shares beyond the limit at 99 % of cross-fitted training photos, for this strangeness and for other ones."""
+    from telltale.data.splits import given_parts
+    from telltale.evaluation.held_out import cross_fit
+    from telltale.model import familiarity as module
+    from telltale.model.features import features
+    from telltale.model.head import fit_head
+
+    train, validation = index.take(np.flatnonzero(given_parts(index) == 0)), index.take(held_out)
+    known, labels, new = features(train, extractor), train.codes, features(validation, extractor)
+    folds = np.random.default_rng(0).permutation(len(train)) % 5
+    sets = {"validation photos": new} | others
+    head, _ = fit_head(known, labels, val_features=new, val_labels=validation.codes, classes=2)
+    logits = cross_fit(known, labels, folds, penalty=0.03, classes=2)
+
+    def length_one(matrix):
+        return matrix / np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-6)
+
+    def fit_principal(count, prepare, matrix, codes):
+        module.DIRECTIONS, module._unit_roots = count, prepare
+        return module.fit_familiarity(matrix, codes, classes=2).score
+
+    def fit_some(step, prepare, matrix, codes):
+        order = np.random.default_rng(2).permutation(len(matrix))[::step]
+        return fit_principal(most, prepare, matrix[order], codes[order])
+
+    def fit_nearest(place, prepare, matrix, codes):
+        points = prepare(matrix)
+        return lambda other: 2 - np.partition(prepare(other) @ points.T, -place, axis=1)[:, -place]
+
+    roots, most = module._unit_roots, module.DIRECTIONS
+    ways = {f"as it is, {count} directions": (fit_principal, count, roots) for count in (8, 16, most, 64)}
+    ways |= {f"as it is, of {len(train) // step} photos": (fit_some, step, roots) for step in (3, 10, 40)}
+    ways["length 1, without roots"] = fit_principal, most, length_one
+    ways["features as they come"] = fit_principal, most, np.asarray
+    ways |= {f"nearest, number {place}": (fit_nearest, place, roots) for place in (1, 5, 50)}
+    print(f"\n{'strangeness, limit at 99 %':<28}" + "".join(f"{name:>19}" for name in list(sets)[:3]))
+    rows = {}
+    for name, (fit, *settings) in ways.items():
+        held = np.empty(len(train), np.float32)
+        for fold in range(5):
+            mine = folds == fold
+            held[mine] = fit(*settings, known[~mine], labels[~mine])(known[mine])
+        measure_one = fit(*settings, known, labels)
+        limit = module.find_limit(held)
+        rows[name] = {kind: float((measure_one(matrix) > limit).mean()) for kind, matrix in sets.items()}
+    module.DIRECTIONS, module._unit_roots = most, roots
+    for name, energy in (("largest logit", lambda table: -table.max(axis=1)), ("energy", free_energy)):
+        limit = np.quantile(energy(logits), 0.99)
+        rows[name] = {kind: float((energy(head.logits(matrix)) > limit).mean()) for kind, matrix in sets.items()}
+    drawn = [name for name in others if not name.startswith(("photo", "dog", "unseen"))]
+    photos = [name for name in others if name.startswith("photo")]
+    for name, row in rows.items():
+        first = "".join(f"{share:>19.3f}" for share in list(row.values())[:3])
+        means = [statistics.mean(row[kind] for kind in kinds) for kinds in (drawn, photos) if kinds]
+        least = min(drawn, key=row.__getitem__)
+        words = f"drawn and noise {means[0]:.3f} (least: {least} {row[least]:.3f})"
+        print(f"{name:<28}{first}   {words}" + (f", other photos {means[1]:.3f}" if photos else ""))
+
+
+def free_energy(logits):
+    return -np.logaddexp.reduce(logits, axis=1)
+
+
 def simulate(index, extractor, precision):
     """How often the threshold holds on new pictures, and what it accepts, when set on n pictures."""
     from telltale.data.splits import given_parts
@@ -171,18 +236,45 @@ def simulate(index, extractor, precision):
     ordered, shares = many[order], np.cumsum(right[order]) / np.arange(1, len(many) + 1)
     most = (np.flatnonzero(shares >= precision)[-1] + 1) / len(many)
     print(f"\nthresholds for {precision} on drawn pictures, of which at best {most:.3f} can be accepted")
+    rules = {"as chosen": choose_threshold, "largest set right so often": choose_plain, "corrected": choose_corrected}
     for count in (60, 200, 500, 2_000, 10_000):
-        found = []
-        for _ in range(200):
-            threshold, assured = choose_threshold(*draw(count), precision)
-            taken = int(np.searchsorted(-ordered, -threshold, side="right"))
-            found.append((shares[taken - 1] if taken else 1.0, taken / len(many), assured))
-        holds, accepted, assured = np.array(found).T
-        print(
-            f"  {count:>6,} pictures: holds in {(holds >= precision).mean():.2f} of draws, {holds.mean():.4f} right, "
-            f"{accepted.mean():.3f} accepted, assured in {assured.mean():.2f}"
-            + (f" (holds in {(holds[assured > 0] >= precision).mean():.2f} of these)" if assured.any() else "")
-        )
+        draws = [draw(count) for _ in range(200)]
+        for name, choose in rules.items():
+            found = []
+            for confidence, hits in draws:
+                threshold, assured = choose(confidence, hits, precision)
+                taken = int(np.searchsorted(-ordered, -threshold, side="right"))
+                found.append((shares[taken - 1] if taken else 1.0, taken / len(many), assured))
+            holds, accepted, assured = np.array(found).T
+            print(
+                f"  {count:>6,} pictures, {name:<26}: holds in {(holds >= precision).mean():.2f} of draws, "
+                f"{holds.mean():.4f} right, {accepted.mean():.3f} accepted, assured in {assured.mean():.2f}"
+                + (f" (holds in {(holds[assured > 0] >= precision).mean():.2f} of these)" if assured.any() else "")
+            )
+
+
+def choose_plain(confidence, right, precision):
+    """The largest set of the surest pictures of which the share `precision` is right."""
+    order = np.argsort(-confidence)
+    wrong = np.cumsum(~right[order])
+    reached = np.flatnonzero(wrong <= (1 - precision) * np.arange(1, len(order) + 1))
+    return (float(confidence[order][reached[-1]]) if len(reached) else 2.0), False
+
+
+def choose_corrected(confidence, right, precision):
+    """Geifman and El-Yaniv's search by halving, with the chance of error divided by its steps."""
+    from scipy.stats import binom
+
+    order = np.argsort(-confidence)
+    wrong, low, high, found = np.cumsum(~right[order]), 0, len(order) - 1, -1
+    chance = 0.05 / np.ceil(np.log2(len(order)))
+    while low <= high:
+        middle = (low + high) // 2
+        if binom.cdf(wrong[middle], middle + 1, 1 - precision) <= chance:
+            found, low = middle, middle + 1
+        else:
+            high = middle - 1
+    return (float(confidence[order][found]), True) if found >= 0 else (2.0, False)
 
 
 def fit_line(values, hit, steps=50):

@@ -32,7 +32,7 @@ FOLDS: Final = 5
 """Each head learns from four fifths of what the final one learned from."""
 
 FAMILIAR: Final = 5_000
-"""Training pictures that a trained network is run over for the familiarity; 600 tell as much
+"""Training pictures that a trained network is run over for the familiarity; 666 tell as much
 (benchmarks/RESULTS.md#unknown)."""
 
 
