@@ -4,8 +4,10 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+from telltale.evaluation.evaluation import score
 from telltale.training.recipe import Recipe
 from telltale.training.run import create_run
 
@@ -70,3 +72,14 @@ print(sorted({"cv2", "pyarrow", "torch", "timm", "openvino"} & {name.split(".")[
         [sys.executable, "-c", program], cwd=runs.parent, capture_output=True, text=True, timeout=60, check=True
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_choosing_by_test_accuracy_earns_a_warning(cli, runs):
+    words = "warning: the test accuracy of a run that was chosen by it is too good."
+    evaluation = score(np.array([0, 1]), np.eye(2), ["cat", "dog"])
+    first, second = sorted(runs.iterdir())
+    evaluation.save(first / "evaluation.json")
+    assert words not in cli("runs", "--sort", "accuracy").stderr
+    evaluation.save(second / "evaluation.json")
+    assert words in cli("runs", "--sort", "accuracy").stderr
+    assert words not in cli("runs").stderr

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 
+import matplotlib
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -15,6 +16,7 @@ from telltale.data.manifest import FILE as TRAINING, Manifest
 from telltale.data.splits import Splits
 from telltale.delivery.answers import read_answers
 from telltale.delivery.comparison_page import MOST_SHOWN, choose_shown, save_comparison
+from telltale.delivery.gallery import show
 from telltale.delivery.pipeline import train
 from telltale.delivery.run_comparison import LOOKED, ComparedRun, RunComparison, compare_runs
 from telltale.errors import BundleError, DataError, RecipeError
@@ -25,6 +27,8 @@ from telltale.progress import Note
 from telltale.training.ledger import read_looks
 from telltale.training.recipe import Recipe
 from telltale.training.run import open_run
+
+matplotlib.use("Agg")
 
 NETWORK, SIDE = "test_efficientnet", 64
 PROBE = Recipe(model=NETWORK, img_size=SIDE, val_split=0.2, test_split=0.3)
@@ -98,6 +102,7 @@ def test_each_run_has_its_figures_on_the_pictures_that_are_compared(runs):
     answer(runs / "first", blunder([0, 1, 2]))
     found = compare_runs([runs / "first", runs / "renamed"])
     one = found.runs[0]
+    assert [axes.get_title() for axes in show(found).axes] == ["Accuracy", "Difference of accuracy"]
     assert one.metrics["accuracy"].value == pytest.approx(1 - 3 / found.pictures)
     assert (one.network, one.fit) == (f"{NETWORK} at {SIDE}", "probe")
     assert one.ece == Evaluation.load(runs / "first" / "evaluation.json").calibration.ece_after

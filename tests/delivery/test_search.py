@@ -6,11 +6,13 @@ import re
 import signal
 from dataclasses import replace
 
+import matplotlib
 import numpy as np
 import pytest
 
 from telltale.data.index import Index
 from telltale.data.splits import Splits
+from telltale.delivery.gallery import show
 from telltale.delivery.run_list import list_runs
 from telltale.delivery.search import search
 from telltale.delivery.search_plan import Candidate, SearchSettings
@@ -20,6 +22,8 @@ from telltale.evaluation.evaluation import Evaluation
 from telltale.model.bundle import load
 from telltale.progress import Advance, Note
 from telltale.training.recipe import Recipe, read_time
+
+matplotlib.use("Agg")
 
 NETWORK, SIDE = "test_efficientnet", 64
 CNN = {"model": "cnn", "img_size": 32, "epochs": 3, "batch_size": 4}
@@ -83,6 +87,9 @@ def test_candidates_are_ranked_on_one_split_and_the_winner_is_tested(pictures, t
         assert one.megabytes > 0.1
         assert 0 <= one.calibration_error <= 1
     check_files(found)
+    titles = [axes.get_title() for axes in show(found).axes]
+    assert titles == ["Validation accuracy", "Validation log loss"]
+    assert [text.get_text() for text in show(found).axes[0].get_yticklabels()] == ["probe", "cnn lr=1e-9"]
 
 
 def check_files(found):

@@ -36,6 +36,11 @@ def runs(
             return
         _print(found)
         say(f"{len(found)} run{'s' * (len(found) != 1)} in {str(folder)!r}.")
+        if sort == "accuracy" and sum(run.test_accuracy is not None for run in found) > 1:
+            say(
+                "warning: the test accuracy of a run that was chosen by it is too good. `telltale compare RUN RUN` says"
+            )
+            say("  whether a difference may be chance; score the chosen one on pictures that no run has seen.")
         stopped = next((run.folder for run in found if run.state == "stopped"), None)
         if stopped:
             say(f"next: telltale train --resume {shlex.quote(str(stopped))}   (goes on with one that was stopped)")

@@ -1,13 +1,16 @@
-"""Matplotlib figures of an `Evaluation` and of a `Run`; `show` is their door."""
+"""Matplotlib figures of an `Evaluation`, a `Run` and comparisons; `show` is their door."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from telltale.delivery.run_comparison import RunComparison
+from telltale.delivery.search_outcome import Search
 from telltale.errors import DataError, UserError
 from telltale.evaluation.calibration import CalibrationCheck
 from telltale.evaluation.evaluation import Evaluation
+from telltale.evaluation.metrics import Interval
 from telltale.evaluation.selective import Selective
 from telltale.training.run import Run
 from telltale.words import printable
@@ -15,6 +18,8 @@ from telltale.words import printable
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+Row = tuple[str, Interval]
 
 INCHES: Final = 4.6
 """Height and width of one panel."""
@@ -84,6 +89,43 @@ def draw_run(run: Run) -> "Figure":
         return lambda axes: _draw_history(axes, end, columns, rows)
 
     return _draw_panels(plot, [panel(*one) for one in chosen])
+
+
+def draw_runs(found: RunComparison) -> "Figure":
+    """Accuracy of each run on the pictures that all have answered, and the differences of each two, with intervals."""
+    runs = [(one.name, one.metrics["accuracy"]) for one in found.runs]
+    pairs = [(f"{one.names[1]} - {one.names[0]}", one.accuracy) for one in found.comparison.pairs]
+    return _draw_rows([("Accuracy", runs), ("Difference of accuracy", pairs)])
+
+
+def draw_search(found: Search) -> "Figure":
+    """Validation accuracy and log loss of each candidate of a search, the best first, with intervals."""
+    figures = {"accuracy": "Validation accuracy", "log_loss": "Validation log loss"}
+    return _draw_rows(
+        [(title, [(one.name, one.validation.metrics[name]) for one in found.ranked]) for name, title in figures.items()]
+    )
+
+
+def _draw_rows(panels: Sequence[tuple[str, Sequence[Row]]]) -> "Figure":
+    """A panel for each title: a point and its interval for each row, the first at the top."""
+
+    def panel(title: str, rows: Sequence[Row]) -> "Callable[[Axes], None]":
+        return lambda axes: _draw_intervals(axes, title, rows)
+
+    return _draw_panels(open_matplotlib(), [panel(*one) for one in panels])
+
+
+def _draw_intervals(axes: "Axes", title: str, rows: Sequence[Row]) -> None:
+    clean, places = make_writable(), range(len(rows))
+    values = np.array([one.value for _, one in rows])
+    ends = np.array([(one.value - one.low, one.high - one.value) for _, one in rows]).T
+    axes.errorbar(values, places, xerr=np.maximum(ends, 0), fmt="o", color=AFTER, elinewidth=1.5, markersize=5)
+    names = [clean(printable(name, 2 * LETTERS)) for name, _ in rows]
+    axes.set_yticks(places, names, fontsize=9, parse_math=False)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
+    if title.startswith("Difference"):
+        axes.axvline(0, color="gray", linestyle="--", linewidth=1)
+    axes.set_title(title)
 
 
 def _draw_panels(plot: Any, panels: "Sequence[Callable[[Axes], None]]") -> "Figure":

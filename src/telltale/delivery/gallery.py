@@ -10,7 +10,9 @@ from PIL import Image
 from telltale.data.findings import Findings
 from telltale.data.index import Index
 from telltale.delivery.album import draw_album
-from telltale.delivery.figures import draw_evaluation, draw_run, make_writable, open_matplotlib
+from telltale.delivery.figures import draw_evaluation, draw_run, draw_runs, draw_search, make_writable, open_matplotlib
+from telltale.delivery.run_comparison import RunComparison
+from telltale.delivery.search_outcome import Search
 from telltale.delivery.selection import Shown, pick_findings, pick_samples
 from telltale.errors import DataError, RecipeError
 from telltale.evaluation.evaluation import Evaluation
@@ -31,7 +33,7 @@ Lines = Sequence[tuple[str, Sequence[Shown]]]
 
 
 def show(
-    what: Index | Findings | Evaluation | Run,
+    what: Index | Findings | Evaluation | Run | RunComparison | Search,
     *,
     columns: int = 8,
     rows: int = 12,
@@ -42,13 +44,18 @@ def show(
 
     At most `columns` pictures in each of at most `rows` rows; `seed` draws the samples. Of an `Evaluation` the
     confusion matrix (with `normalised` shares of each row instead of counts) and, where they are known, the reliability
-    diagram and accuracy over coverage; of a `Run` loss and accuracy over its epochs. A notebook displays the figure;
-    elsewhere `figure.savefig(path)` writes it. Needs matplotlib: `pip install 'telltale[notebook]'`.
+    diagram and accuracy over coverage; of a `Run` loss and accuracy over its epochs; of a comparison of runs or a
+    search the figures with their intervals. A notebook displays the figure; elsewhere `figure.savefig(path)` writes it.
+    Needs matplotlib: `pip install 'telltale[notebook]'`.
     """
     if isinstance(what, Evaluation):
         return draw_evaluation(what, normalised=normalised)
     if isinstance(what, Run):
         return draw_run(what)
+    if isinstance(what, RunComparison):
+        return draw_runs(what)
+    if isinstance(what, Search):
+        return draw_search(what)
     if min(columns, rows) < 1:
         raise RecipeError(
             f"{rows} rows of {columns} pictures were asked for.",
