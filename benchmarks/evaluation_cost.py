@@ -135,7 +135,7 @@ def evaluate_many(folder):
 
     run = Run(Path("runs") / "many-run")
     if not run.bundle.is_dir():
-        train_all(folder, Recipe(model=MODEL, img_size=32, near_duplicates=False), output=run.folder)
+        train_all(folder, Recipe(model=MODEL, img_size=64, near_duplicates=False), output=run.folder)
         print("{}")
         return
     splits = Splits.load(run.folder / "splits.arrow", Index.load(run.folder / "index.arrow"))

@@ -19,9 +19,13 @@ from telltale.model.classifier import Answers, Classifier, answer
 from telltale.model.features import features
 from telltale.progress import Tell, silent
 from telltale.registry import suggest
+from telltale.threads import pieces
 
 SEEN: Final = ("refuse", "mark", "skip")
 """What to do with pictures that the classifier has learned from: refuse to score, score and say so, or leave out."""
+
+_BLOCK: Final = 32_768
+"""Pictures per block: 168 MB at 1,280 features."""
 
 
 def evaluate(
@@ -65,7 +69,7 @@ def evaluate(
                 do="Give other data.",
             )
         usable, labels, known = usable.take(kept), labels[kept], known[kept]
-    said = answer(classifier, features(usable, classifier.extractor, tell=tell))
+    said = _ask(classifier, usable, tell)
     clusters = find_clusters(usable)
     evaluation = score(
         labels,
@@ -77,6 +81,14 @@ def evaluate(
     )
     right = said.probabilities.argmax(axis=1) == labels
     return replace(_check(evaluation, classifier, said, seed), seen=_count_seen(known, right, clusters))
+
+
+def _ask(classifier: Classifier, index: Index, tell: Tell) -> Answers:
+    """What the classifier says of all pictures; features of `_BLOCK` of them are in memory at a time."""
+    blocks = (index.take(np.arange(part.start, part.stop)) for part in pieces(len(index), _BLOCK))
+    said = [answer(classifier, features(block, classifier.extractor, tell=tell)) for block in blocks]
+    names = ("probabilities", "strangeness", "verdicts", "sets")
+    return Answers(*(np.concatenate([getattr(one, name) for one in said]) for name in names))
 
 
 def _check(evaluation: Evaluation, classifier: Classifier, said: Answers, seed: int) -> Evaluation:
