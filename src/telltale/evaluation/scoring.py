@@ -24,8 +24,8 @@ from telltale.threads import pieces
 SEEN: Final = ("refuse", "mark", "skip")
 """What to do with pictures that the classifier has learned from: refuse to score, score and say so, or leave out."""
 
-_BLOCK: Final = 32_768
-"""Pictures per block: 168 MB at 1,280 features."""
+_BLOCK: Final = 16_384
+"""Pictures per block: 84 MB at 1,280 features."""
 
 
 def evaluate(
