@@ -8,7 +8,7 @@ own) and safe to delete. Read through memory maps, so that memory stays flat.
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,8 @@ from telltale.arrow import UNREADABLE, read_arrow, write_arrow
 from telltale.files import make_folder
 
 DIGEST_BYTES = 32
+
+_ROWS: Final = 4_096
 
 
 class DigestCache:
@@ -69,8 +71,10 @@ class DigestCache:
         """
         holders = self.locate(rows)
         for number in np.unique(holders[rows >= 0]).tolist():
-            mine = np.flatnonzero(holders == number)
-            out[mine] = self._matrix(column, number)[rows[mine] - self._starts[number]]
+            mine, matrix = np.flatnonzero(holders == number), self._matrix(column, number)
+            for start in range(0, len(mine), _ROWS):  # so that no second copy of all lies in memory
+                part = mine[start : start + _ROWS]
+                out[part] = matrix[rows[part] - self._starts[number]]
 
     def locate(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Place in `files` of the file that holds each row; -1 for row -1."""
