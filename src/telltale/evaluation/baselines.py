@@ -36,8 +36,8 @@ MOST: Final = 10_000
 MOST_CHOOSING: Final = 2_000
 """Validation pictures that choose a penalty or a number of neighbours, evenly from the classes."""
 
-MOST_SCORED: Final = 10_000
-"""Test pictures that are asked about, drawn at random: the interval of a share is then at most ±0.01."""
+MOST_SCORED: Final = 5_000
+"""Test pictures that are asked about, drawn at random: the interval of a share is then at most ±0.014."""
 
 NEIGHBOURS: Final = (1, 3, 5, 10, 20, 50)
 
