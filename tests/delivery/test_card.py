@@ -21,7 +21,7 @@ def bundle(classifier, tmp_path):
 
 def test_a_hub_reads_the_metrics(classifier):
     card = ModelCard(write_card(classifier, judged()))
-    assert card.data.library_name == "telltale"
+    assert card.data.to_dict()["library_name"] == "telltale"
     assert card.data.pipeline_tag == "image-classification"
     results = {one.metric_type: one for one in card.data.eval_results}
     assert results["accuracy"].metric_value == 0.92
