@@ -189,6 +189,14 @@ def test_report_of_an_evaluation_that_was_loaded(tmp_path):
     assert "strangeness" not in page.text
 
 
+def test_where_nothing_was_calibrated_one_diagram_is_drawn():
+    content = judged()
+    check = replace(content.evaluation.calibration, temperature=1.0)
+    text = Page(render(replace(content, evaluations={"test": replace(content.evaluation, calibration=check)}))).text
+    assert "no temperature makes that surely smaller" in text
+    assert "Off by 1.2 points" in text and "Before: off" not in text and "before calibration" not in text
+
+
 def test_a_learning_curve_without_classes_is_drawn_alone():
     content = judged()
     page = Page(render(replace(content, curve=replace(content.curve, per_class={}))))

@@ -1,5 +1,6 @@
 """The report's charts: are the probabilities right, what does refusing buy, would more pictures help."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -33,30 +34,37 @@ _COLUMN: Final = 44.0
 
 
 def draw_reliability(check: CalibrationCheck) -> list[Plot]:
-    """Share that is right over the probability that was said, before and after calibration."""
-    before = _draw_bins(f"Before: off by {100 * check.ece_before:.1f} points", check.before, colour=1)
-    return [before, _draw_bins(f"After: off by {100 * check.ece_after.value:.1f} points", check.after, colour=0)]
+    """Share that is right over the probability that was said, before and after calibration; one where it is none."""
+    filled = [one for one in (*check.before, *check.after) if one.pictures]
+    lowest = min((min(one.low, one.accuracy.low) for one in filled), default=0.0)
+    start = math.floor(10 * lowest + 1e-9) / 10
+    after = f"off by {100 * check.ece_after.value:.1f} points"
+    if check.temperature == 1:
+        return [_draw_bins(after.capitalize(), check.after, start, colour=0)]
+    before = _draw_bins(f"Before: off by {100 * check.ece_before:.1f} points", check.before, start, colour=1)
+    return [before, _draw_bins(f"After: {after}", check.after, start, colour=0)]
 
 
-def _draw_bins(title: str, bins: Sequence[Bin], *, colour: int) -> Plot:
+def _draw_bins(title: str, bins: Sequence[Bin], start: float, *, colour: int) -> Plot:
+    """Both axes from `start` to 1; below the bins their pictures as a histogram, by area."""
     filled = [one for one in bins if one.pictures]
-    across, up = across_scale(0, 1), up_scale(0, 1)
-    most = max((one.pictures for one in filled), default=1)
+    across, up, marks = across_scale(start, 1), up_scale(start, 1), ticks(start, 1)
+    widths = [max(1.0, across.place(one.high) - across.place(one.low) - 1) for one in filled]
+    densest = max((one.pictures / width for one, width in zip(filled, widths, strict=True)), default=1)
     dots, bars = [], []
-    for one in filled:
+    for one, width in zip(filled, widths, strict=True):
         said, right = f"{one.low:.0%} to {one.high:.0%}", one.accuracy
         words = f"said {said}: {right.value:.1%} of {one.pictures:,} right ({right.low:.1%} to {right.high:.1%})"
         places = (up.place(right.value), up.place(right.low), up.place(right.high))
-        size = round(2.5 + 4 * (one.pictures / most) ** 0.5, 1)
-        dots.append(Dot(across.place(one.confidence), *places, words, colour, size))
-        left, height = across.place(one.low), round(max(2.0, _COLUMN * one.pictures / most), 1)
-        width = round(max(1.0, across.place(one.high) - left - 1), 1)
-        bars.append(Bar(left, BOTTOM - height, width, height, f"said {said}: {one.pictures:,}"))
+        dots.append(Dot(across.place(one.confidence), *places, words, colour))
+        height = round(max(2.0, _COLUMN * one.pictures / width / densest), 1)
+        left = across.place(one.low)
+        bars.append(Bar(left, BOTTOM - height, round(width, 1), height, f"said {said}: {one.pictures:,}"))
     return Plot(
         title,
         "; ".join(dot.words for dot in dots),
-        across=tuple(Tick(across.place(one), f"{100 * one:.0f}") for one in _SHARES),
-        up=tuple(Tick(up.place(one), f"{100 * one:.0f}") for one in _SHARES),
+        across=tuple(Tick(across.place(one), f"{100 * one:g}") for one in marks if one <= 1),
+        up=tuple(Tick(up.place(one), f"{100 * one:g}") for one in marks if one <= 1),
         across_name="probability that was said, %",
         guides=(join_points([LEFT, RIGHT], [BOTTOM, TOP]),),
         dots=tuple(dots),

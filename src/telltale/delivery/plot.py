@@ -34,7 +34,6 @@ class Dot:
     high: float
     words: str
     colour: int = 0
-    radius: float = 3.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,9 @@ def _judge_calibration(evaluation: Evaluation) -> Sentence | None:
     else:
         claim, tone = "Its probabilities should not be taken at their word.", CARE
     reason = f"On average they miss the share that is right by {points(error.value)} ({span(error)} %)"
-    reason += f"; before calibration it was {points(check.ece_before)}."
+    if check.temperature != 1:
+        reason += f"; before calibration it was {points(check.ece_before)}"
+    reason += "."
     if sets is not None:
         reason += (
             f" The set of classes that is to hold the right one for {percent(sets.nominal)} % of the pictures "
