@@ -16,8 +16,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from telltale.data.index import Index
+from telltale.data.sampling import sample_evenly
 from telltale.data.splits import Splits
-from telltale.evaluation.held_out import sample_evenly
 from telltale.evaluation.metrics import Interval, wilson
 from telltale.evaluation.nearest import name_nearest
 from telltale.evaluation.shortcuts import LEAK, Shortcut, file_facts, judge, read_hints

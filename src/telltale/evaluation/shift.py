@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 
 from telltale.data.duplicates import find_duplicates
 from telltale.data.index import Index
+from telltale.data.sampling import sample_evenly
 from telltale.data.splits import deal_folds, find_units
 from telltale.errors import UserError
 from telltale.evaluation.differences import FEWEST, Difference, find_differences, format_value
 from telltale.evaluation.evaluation import NAMES, Evaluation
-from telltale.evaluation.held_out import LEAST_FOLDS, predict_held_out, sample_evenly
+from telltale.evaluation.held_out import LEAST_FOLDS, predict_held_out
 from telltale.evaluation.metrics import Interval, subtract
 from telltale.evaluation.separation import CHANCE, rank_in_folds, separate
 from telltale.evaluation.student import Z
