@@ -16,7 +16,7 @@ from telltale.evaluation.evaluation import Evaluation
 from telltale.evaluation.metrics import Interval
 from telltale.training.recipe import Recipe
 from telltale.training.run import Run
-from telltale.words import columns, disarm, fit, printable
+from telltale.words import columns, disarm, enumerate_words, fit, printable
 
 _NAME: Final = 21
 """Columns of a name that fit beside its figures."""
@@ -158,16 +158,7 @@ def group_left_out(left_out: Sequence[LeftOut]) -> list[tuple[str, LeftOut]]:
     groups: dict[tuple[bool, str], list[LeftOut]] = {}
     for one in left_out:
         groups.setdefault((one.failed, one.why), []).append(one)
-    return [(join_words([printable(one.name) for one in ones]), ones[0]) for ones in groups.values()]
-
-
-def join_words(words: Sequence[str]) -> str:
-    """Words in a row.
-
-    >>> join_words(["a", "b", "c"])
-    'a, b and c'
-    """
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    return [(enumerate_words([printable(one.name) for one in ones]), ones[0]) for ones in groups.values()]
 
 
 def describe_choice(search: Search) -> list[str]:

@@ -9,7 +9,7 @@ from telltale.evaluation.baselines import Baseline
 from telltale.evaluation.evaluation import ClassScore, Evaluation
 from telltale.evaluation.metrics import Interval
 from telltale.evaluation.selective import Selective
-from telltale.words import printable
+from telltale.words import enumerate_words, printable
 
 GOOD: Final = "good"
 NOTE: Final = "note"
@@ -278,12 +278,3 @@ def count(number: int, many: str = "pictures", one: str = "") -> str:
     ('1 picture', '2,000 pictures', '1 class')
     """
     return f"{number:,} {(one or many.replace('pictures', 'picture', 1)) if number == 1 else many}"
-
-
-def enumerate_words(words: Sequence[str]) -> str:
-    """Words in a row, with `and` before the last.
-
-    >>> enumerate_words(["a", "b", "c"])
-    'a, b and c'
-    """
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))

@@ -17,7 +17,7 @@ from telltale.evaluation.paired_tests import (
     mean_difference,
     pictures_needed,
 )
-from telltale.words import printable
+from telltale.words import enumerate_words, printable
 
 SURE: Final = 0.05
 """A difference with a smaller p is called sure."""
@@ -290,21 +290,17 @@ def describe_ranking(comparison: Comparison) -> str:
     if not close:
         sentences = [
             f"{name} is the best: {share:.1f} % of {comparison.pictures:,} pictures right, surely more than "
-            f"{_list(lower)}."
+            f"{enumerate_words(lower)}."
         ]
     else:
         sentences = [
             f"{name} is right most often, on {share:.1f} % of {comparison.pictures:,} pictures, but not surely more "
-            f"often than {_list(close)}."
+            f"often than {enumerate_words(close)}."
         ]
         if lower:
-            sentences.append(f"Surely less often right: {_list(lower)}.")
+            sentences.append(f"Surely less often right: {enumerate_words(lower)}.")
     sentences.append(f"McNemar's exact tests, corrected for {len(comparison.pairs)} comparisons (Holm).")
     return " ".join(sentences)
-
-
-def _list(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _pictures(count: int) -> str:

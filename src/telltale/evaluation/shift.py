@@ -33,7 +33,7 @@ from telltale.evaluation.student import Z
 from telltale.model.features import Extractor, features
 from telltale.progress import Tell, silent
 from telltale.values import to_plain
-from telltale.words import printable
+from telltale.words import enumerate_words, printable
 
 FOLDS: Final = 5
 
@@ -267,7 +267,7 @@ def _say_difference(shift: Shift) -> str:
         f"{format_value(one.name, one.reference)}{f' {one.unit}' if one.unit else ''})"
         for one in told[:TOLD]
     ]
-    listed = " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    listed = enumerate_words(words)
     if shift.auc is None:
         return f"The new pictures are {listed}." if listed else ""
     figures = f"AUC {shift.auc.value:.2f} [{shift.auc.low:.2f}, {shift.auc.high:.2f}]"
