@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from telltale.data.markup import lay_out, lay_table, paragraph
 from telltale.delivery.search_plan import find_differences
+from telltale.evaluation.calibration import expected_error
 from telltale.evaluation.comparison import Paired
 from telltale.evaluation.evaluation import Evaluation
 from telltale.evaluation.metrics import Interval
@@ -29,8 +30,6 @@ class Contender:
     name: str
     run: Run
     validation: Evaluation
-    calibration_error: float
-    """ECE with 15 bins of equal count."""
     speed: float
     """Pictures per second from stored file to answer, measured here."""
     megabytes: float
@@ -51,6 +50,11 @@ class Contender:
     def worse(self) -> bool:
         """Surely less often right than the first?"""
         return self.against is not None and self.against.is_sure and self.against.only_first > self.against.only_second
+
+    @property
+    def calibration_error(self) -> float:
+        """ECE on the validation part."""
+        return expected_error(self.validation.probabilities, self.validation.labels)
 
     @property
     def log_loss(self) -> Interval:

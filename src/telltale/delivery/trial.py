@@ -24,7 +24,6 @@ from telltale.delivery.search_cost import (
 from telltale.delivery.search_outcome import Contender, LeftOut, rank
 from telltale.delivery.search_plan import Candidate, SearchSettings, plan_rungs, shorten_recipe
 from telltale.errors import BundleError, DataError, OutputError, UserError
-from telltale.evaluation.calibration_error import calibration_error
 from telltale.evaluation.evaluation import Evaluation
 from telltale.evaluation.scoring import evaluate
 from telltale.files import create_folder, read_json, write_json
@@ -236,9 +235,8 @@ def _find_speed(bench: Bench, classifier: Classifier) -> float:
 
 
 def _rank(turn: _Turn, run: Run, validation: Evaluation, figures: dict[str, float]) -> Contender:
-    error = calibration_error(validation.labels, validation.probabilities)
     speed, size, seconds = (float(figures[name]) for name in ("images_per_second", "size_mb", "seconds"))
-    return Contender(turn.candidate.name, run, validation, error, speed, size, seconds, turn.share)
+    return Contender(turn.candidate.name, run, validation, speed, size, seconds, turn.share)
 
 
 def _ask(turn: _Turn) -> dict[str, Any]:
