@@ -15,6 +15,7 @@ from telltale.evaluation.metrics import Interval, wilson
 from telltale.evaluation.nearest import name_nearest
 from telltale.evaluation.shortcuts import ADVICE, LEAK
 from telltale.model.features import Extractor
+from telltale.values import to_plain
 
 SIDE = 64
 HINTS = [MAJORITY, *LEAK]
@@ -117,7 +118,7 @@ def test_one_class_has_only_a_majority_and_no_test_part_has_nothing(tmp_path):
 
 def test_a_baseline_is_plain_values_and_a_line_of_text():
     one = Baseline("majority", Interval(0.5, 0.4, 0.6), "Always.")
-    assert json.loads(json.dumps(one.to_dict())) == {
+    assert json.loads(json.dumps(to_plain(one))) == {
         "name": "majority",
         "accuracy": {"value": 0.5, "low": 0.4, "high": 0.6},
         "says": "Always.",

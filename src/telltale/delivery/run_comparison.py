@@ -6,7 +6,7 @@ the hash of their pixels, so names and places may differ, and classes are joined
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from telltale.evaluation.evaluation import score
 from telltale.evaluation.metrics import Interval
 from telltale.progress import Note, Tell, silent
 from telltale.training.ledger import record_look
+from telltale.values import to_plain
 from telltale.words import enumerate_words, fit, printable, shorten
 
 LOOKED = (
@@ -58,7 +59,7 @@ class ComparedRun:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self) | {"folder": str(self.folder), "megabytes": round(self.megabytes, 3)}
+        return {**to_plain(self), "folder": str(self.folder), "megabytes": round(self.megabytes, 3)}
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,6 @@ from telltale.evaluation.shortcuts import LEAK, Shortcut, file_facts, judge, rea
 from telltale.model.features import Extractor, features
 from telltale.model.head import fit_head
 from telltale.progress import Tell, silent
-from telltale.values import to_plain
 from telltale.words import printable
 
 MAJORITY: Final = "majority"
@@ -55,10 +54,6 @@ class Baseline:
     name: str
     accuracy: Interval
     says: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return dict(to_plain(self))
 
 
 def score_baselines(

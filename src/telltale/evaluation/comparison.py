@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +17,7 @@ from telltale.evaluation.paired_tests import (
     mean_difference,
     pictures_needed,
 )
+from telltale.values import to_plain
 from telltale.words import enumerate_words, printable
 
 SURE: Final = 0.05
@@ -95,7 +96,7 @@ class Paired:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"verdict": self.verdict, "sure": self.is_sure, **asdict(self), "names": list(self.names)}
+        return {"verdict": self.verdict, "sure": self.is_sure, **to_plain(self)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ class Comparison:
         return {
             "verdict": self.verdict,
             "pictures": self.pictures,
-            "ranking": [asdict(one) for one in self.ranking],
+            "ranking": to_plain(self.ranking),
             "pairs": [one.to_dict() for one in self.pairs],
         }
 

@@ -22,7 +22,7 @@ import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,6 @@ from telltale.evaluation.metrics import Interval, log_losses
 from telltale.model.features import Extractor, features
 from telltale.model.head import PENALTIES, Basis, Floats, Problem, minimise, softmax
 from telltale.progress import Advance, Tell, silent
-from telltale.values import to_plain
 from telltale.words import fit
 
 REPEATS: Final = 5
@@ -95,10 +94,6 @@ class LearningCurve:
     """Accuracy that twice the training pictures would probably add, with its 95 % interval."""
     validation: int = 0
     """Pictures that the heads were scored on."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return dict(to_plain(self))
 
     def __str__(self) -> str:
         return tabulate(self)

@@ -32,7 +32,6 @@ from telltale.evaluation.separation import CHANCE, rank_in_folds, separate
 from telltale.evaluation.student import Z
 from telltale.model.features import Extractor, features
 from telltale.progress import Tell, silent
-from telltale.values import to_plain
 from telltale.words import enumerate_words, printable
 
 FOLDS: Final = 5
@@ -96,10 +95,6 @@ class Shift:
     unsaid: tuple[str, ...] = ()
     """What cannot be said, and why, as sentences."""
     verdict: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return dict(to_plain(self))
 
 
 @dataclass(frozen=True)
