@@ -32,6 +32,7 @@ from telltale.data.splits import Splits
 from telltale.evaluation.held_out import draw_directions, project
 from telltale.evaluation.learning_verdict import Answers, describe_curve, predict_gain
 from telltale.evaluation.metrics import Interval, log_losses
+from telltale.evaluation.student import t_quantile
 from telltale.model.features import Extractor, features
 from telltale.model.head import PENALTIES, Basis, Floats, Problem, minimise, softmax
 from telltale.progress import Advance, Tell, silent
@@ -66,9 +67,6 @@ SHOWN_CLASSES: Final = 10
 
 _PATIENCE: Final = 2
 """Stop after so many weaker penalties in a row without a better validation loss."""
-
-_T: Final = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-"""97.5 % of Student's t with 1, 2, … degrees of freedom; beyond, the last is a little too wide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,8 +242,8 @@ def _to_points(answers: Answers, mine: NDArray[np.bool_]) -> tuple[LearningPoint
     for size, right in zip(answers.sizes, answers.right, strict=True):
         shares = right[:, mine].mean(axis=1)
         if size < whole:
-            freedom = len(shares) - 1
-            reach = _T[min(freedom, len(_T)) - 1] * float(shares.std(ddof=1)) / (1 - size / whole) ** 0.5
+            times = float(t_quantile(np.array(len(shares) - 1)))
+            reach = times * float(shares.std(ddof=1)) / (1 - size / whole) ** 0.5
         else:
             reach *= (answers.sizes[-2] / whole) ** 0.5
         mean = float(shares.mean())
