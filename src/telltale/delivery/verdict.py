@@ -145,11 +145,10 @@ def _judge_calibration(evaluation: Evaluation) -> Sentence | None:
 
 def _judge_failures(evaluation: Evaluation) -> Sentence:
     question, right = "Where does it fail?", evaluation.metrics["accuracy"]
-    wrong = evaluation.images - int(evaluation.confusion.trace())
     known = sorted((one for one in evaluation.per_class if one.support), key=lambda one: one.recall.value)
     untested = len(evaluation.per_class) - len(known)
     rest = f" Of {count(untested, 'classes', 'class')} there was no picture to test." if untested else ""
-    if not wrong:
+    if not evaluation.wrong:
         reason = f"That leaves room for {percent(1 - right.low)} % of mistakes among many more pictures."
         return Sentence(question, "Nowhere among these pictures.", reason + rest, CARE if untested else GOOD)
     if len(known) > 5:
@@ -218,7 +217,7 @@ def _describe_refused(selective: Selective) -> str:
 def _judge_remedies(content: ReportContent) -> Sentence | None:
     question = "What would make it better?"
     evaluation, curve = content.evaluation, content.curve
-    wrong = evaluation.images - int(evaluation.confusion.trace())
+    wrong = evaluation.wrong
     look = f"Look through the mistakes first: a wrong label among {wrong:,} is cheaper to mend than pictures to find."
     if curve is not None:
         reason = f"{curve.verdict} {look if wrong else ''}".strip()

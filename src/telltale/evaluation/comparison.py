@@ -229,7 +229,7 @@ def describe_pair(pair: Paired) -> str:
     wins, losses, difference = pair.only_second, pair.only_first, pair.accuracy
     if wins < losses:
         wins, losses, names = losses, wins, names[::-1]
-        difference = Interval(-difference.value, -difference.high, -difference.low)
+        difference = -difference
     better, worse = names[1], names[0]
     of = f"(of {pair.pictures:,})"
     if not wins:

@@ -107,6 +107,11 @@ class Scores:
         return int(self.confusion.sum())
 
     @property
+    def wrong(self) -> int:
+        """Pictures that were called something else than what they are."""
+        return self.images - int(self.confusion.trace())
+
+    @property
     def majority(self) -> str:
         """The most frequent class here."""
         return self.classes[int(self.confusion.sum(axis=1).argmax())]
