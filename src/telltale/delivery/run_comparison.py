@@ -277,7 +277,7 @@ def _lines(found: RunComparison) -> list[str]:
 
 def _figures(pair: Paired) -> list[str]:
     counts = [f"{count:,}" for count in (pair.both, pair.only_first, pair.only_second, pair.neither)]
-    chance = say_chance(pair.p if pair.corrected is None else pair.corrected)
+    chance = say_chance(pair.chance)
     return [*pair.names, *counts, chance.removeprefix("p = ").replace("p < ", "<")]
 
 

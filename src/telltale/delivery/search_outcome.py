@@ -264,7 +264,7 @@ def _row(one: Contender) -> dict[str, Any]:
         "seconds": f"{one.seconds:.1f}",
         "epochs_share": f"{one.share:.4g}",
         "p_against_first": f"{one.against.p:.6g}" if one.against else "",
-        "p_corrected": f"{_corrected(one.against):.6g}" if one.against else "",
+        "p_corrected": f"{one.against.chance:.6g}" if one.against else "",
         "surely_worse": "yes" if one.worse else "no",
         "run": disarm(str(one.run)),
     }
@@ -288,7 +288,7 @@ def _describe(one: Contender, place: int) -> dict[str, Any]:
         "seconds": one.seconds,
         "epochs_share": one.share,
         "p_against_first": one.against.p if one.against else None,
-        "p_corrected": _corrected(one.against) if one.against else None,
+        "p_corrected": one.against.chance if one.against else None,
         "surely_worse": one.worse,
         "recipe": asdict(one.run.recipe),
     }
@@ -303,10 +303,6 @@ def name_figures(one: Contender) -> list[str]:
 def describe_left_out(left_out: Sequence[LeftOut]) -> list[str]:
     """A sentence or two for each reason."""
     return [f"{'Failed' if one.failed else 'Not tried'}: {names}. {one.why}" for names, one in group_left_out(left_out)]
-
-
-def _corrected(pair: Paired) -> float:
-    return pair.p if pair.corrected is None else pair.corrected
 
 
 def _percent(figure: Interval) -> str:

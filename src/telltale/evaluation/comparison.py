@@ -85,9 +85,14 @@ class Paired:
     these where the two probabilities of the true class are furthest apart."""
 
     @property
+    def chance(self) -> float:
+        """`corrected` where there is one, else `p`: what decides."""
+        return self.p if self.corrected is None else self.corrected
+
+    @property
     def is_sure(self) -> bool:
         """Is one surely more often right than the other?"""
-        return (self.p if self.corrected is None else self.corrected) < SURE
+        return self.chance < SURE
 
     @property
     def verdict(self) -> str:
@@ -145,10 +150,18 @@ def compare_all(answered: Answered, answers: Mapping[str, Floats], *, seed: int 
         compare_pair(answered, {name: answers[name] for name in names}, comparisons=len(couples), seed=seed)
         for names in couples
     ]
-    if len(pairs) > 1:
-        chances = holm([pair.p for pair in pairs])
-        pairs = [replace(pair, corrected=chance) for pair, chance in zip(pairs, chances, strict=True)]
+    pairs = correct(pairs)
     return Comparison(len(answered.labels), tuple(pairs), _rank(answered, answers, pairs))
+
+
+def correct(pairs: Sequence[Paired]) -> list[Paired]:
+    """The pairs with Holm's correction for how many they are; a single one needs none."""
+    if len(pairs) < 2:
+        return list(pairs)
+    chances = holm([pair.p for pair in pairs])
+    return [
+        replace(pair, corrected=chance, comparisons=len(pairs)) for pair, chance in zip(pairs, chances, strict=True)
+    ]
 
 
 def compare_pair(answered: Answered, answers: Mapping[str, Floats], *, comparisons: int = 1, seed: int = 0) -> Paired:
@@ -268,7 +281,7 @@ def _advise(pair: Paired) -> str:
 
 def _chance(pair: Paired) -> str:
     """The probability in brackets."""
-    words = say_chance(pair.p if pair.corrected is None else pair.corrected)
+    words = say_chance(pair.chance)
     return words if pair.corrected is None else f"{words}, corrected for {pair.comparisons} comparisons"
 
 
