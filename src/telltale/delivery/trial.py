@@ -8,10 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-from pyarrow import parquet
-
-from telltale.arrow import UNREADABLE
 from telltale.data.splits import Splits
 from telltale.delivery.resuming import Origin, lasting, note_origin
 from telltale.delivery.search_cost import (
@@ -25,6 +21,7 @@ from telltale.delivery.search_outcome import Contender, LeftOut, rank
 from telltale.delivery.search_plan import Candidate, SearchSettings, plan_rungs, shorten_recipe
 from telltale.errors import BundleError, DataError, OutputError, UserError
 from telltale.evaluation.evaluation import Evaluation
+from telltale.evaluation.predictions import read_predictions
 from telltale.evaluation.scoring import evaluate
 from telltale.files import create_folder, read_json, write_json
 from telltale.model.classifier import Classifier
@@ -266,17 +263,14 @@ def _reopen(bench: Bench, turn: _Turn, run: Run) -> Contender | None:
         if not isinstance(figures, dict) or not (run.bundle / "manifest.json").is_file():
             return None
         validation = Evaluation.load(run.folder / "validation.json")
-        table = parquet.read_table(run.folder / ANSWERS)
-        names = {name: code for code, name in enumerate(validation.classes)}
-        labels = np.array([names[name] for name in table.column("label").to_pylist()], np.int32)
-        rows = table.column("probabilities").combine_chunks().flatten().to_numpy()
-        probabilities = rows.reshape(len(labels), len(names)).astype(np.float32)
-        paths = tuple(table.column("path").to_pylist())
-        if paths != tuple(bench.splits.validation.paths) or validation.images != len(paths):
+        said = read_predictions(run.folder / ANSWERS)
+        if said.paths != tuple(bench.splits.validation.paths) or validation.images != len(said.paths):
             return None
-        whole = replace(validation, paths=paths, labels=labels, probabilities=probabilities)
+        if said.classes != validation.classes:
+            return None
+        whole = replace(validation, paths=said.paths, labels=said.labels, probabilities=said.probabilities)
         return _rank(turn, run, whole, figures)
-    except (BundleError, KeyError, TypeError, ValueError, *UNREADABLE):
+    except (BundleError, KeyError, TypeError, ValueError, OSError):
         return None
 
 
