@@ -16,7 +16,7 @@ from telltale.data.splits import Splits
 from telltale.errors import BundleError
 from telltale.evaluation.metrics import Floats, Interval
 from telltale.evaluation.predictions import explain_damage, read_predictions
-from telltale.files import read_json
+from telltale.files import measure_folder, read_json
 from telltale.model.bundle import FORMAT_VERSION, IN_RUN, find_bundle
 from telltale.training.run import Run, open_run
 
@@ -66,8 +66,8 @@ class Answers:
 
     @property
     def megabytes(self) -> float:
-        """Size of its bundle."""
-        return sum(path.stat().st_size for path in self.run.bundle.rglob("*") if path.is_file()) / 1e6
+        """Size of its bundle, 10^6 bytes."""
+        return measure_folder(self.run.bundle) / 1e6
 
     @property
     def ece(self) -> Interval | None:

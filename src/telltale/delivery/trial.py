@@ -14,7 +14,6 @@ from telltale.delivery.search_cost import (
     estimate_seconds,
     measure_predictions,
     measure_rate,
-    measure_size,
     name_work,
 )
 from telltale.delivery.search_outcome import Contender, LeftOut, rank
@@ -23,7 +22,7 @@ from telltale.errors import BundleError, DataError, OutputError, UserError
 from telltale.evaluation.evaluation import Evaluation
 from telltale.evaluation.predictions import read_predictions
 from telltale.evaluation.scoring import evaluate
-from telltale.files import create_folder, read_json, write_json
+from telltale.files import create_folder, measure_folder, read_json, write_json
 from telltale.model.classifier import Classifier
 from telltale.progress import Note, Tell
 from telltale.training.fitting import fit
@@ -216,7 +215,7 @@ def _train(bench: Bench, turn: _Turn, run: Run | None, seconds: float) -> Conten
     validation.save_predictions(run.folder / ANSWERS)
     figures = {
         "images_per_second": _find_speed(bench, classifier),
-        "size_mb": measure_size(run.bundle),
+        "size_mb": measure_folder(run.bundle) / 1e6,
         "seconds": took,
     }
     write_json(run.folder / CANDIDATE, "candidate", _VERSION, _ask(turn) | {"figures": figures})
