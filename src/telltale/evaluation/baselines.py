@@ -104,20 +104,6 @@ def judge_baselines(baselines: tuple[Baseline, ...], accuracy: Interval) -> tupl
     return tuple(words for words in said if words)
 
 
-def tabulate(baselines: tuple[Baseline, ...]) -> str:
-    """The baselines as lines of text for 80 columns.
-
-    >>> print(tabulate((Baseline("majority", Interval(0.5, 0.438, 0.562), ""),)))
-    baseline             right   95 % interval
-    majority             0.500   0.438 to 0.562
-    """
-    lines = [f"{'baseline':<20}{'right':>6}   95 % interval"]
-    for one in baselines:
-        figure = one.accuracy
-        lines.append(f"{one.name:<20}{figure.value:>6.3f}   {figure.low:.3f} to {figure.high:.3f}")
-    return "\n".join(lines)
-
-
 @dataclass(frozen=True)
 class _Parts:
     """The pictures to learn from, to choose with, and to be asked about."""
