@@ -238,6 +238,11 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def measure_folder(folder: Path) -> int:
+    """Bytes of all files below `folder`."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def write_manifest(folder: Path) -> Path:
     """Write `manifest.json` with size and SHA-256 of every file below `folder`: last, so that it means complete."""
     files = {

@@ -1,6 +1,7 @@
 """Names of files and classes as text for people: they come from outside and can hold anything."""
 
 import unicodedata
+from collections.abc import Sequence
 from typing import Final
 
 
@@ -15,6 +16,15 @@ def printable(text: str, width: int = 0) -> str:
         return clean
     tail = (width - 1) // 2
     return clean[: width - 1 - tail] + "…" + clean[len(clean) - tail :]
+
+
+def enumerate_words(words: Sequence[str]) -> str:
+    """Words in a row, with `and` before the last.
+
+    >>> enumerate_words(["a", "b", "c"])
+    'a, b and c'
+    """
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
 _RISKY: Final = ("=", "+", "-", "@", "\t", "\r", "'")

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from telltale.data.index import scan
-from telltale.delivery.pictures import draw_mistake_heatmaps, draw_predictions
+from telltale.delivery.pictures import draw_predictions, explain, shrink_explained
 from telltale.evaluation.evaluation import Mistake
 from telltale.evaluation.scoring import evaluate
 
@@ -26,7 +26,7 @@ def test_mistakes_are_explained_in_small_pictures(classifier, pictures):
     index = scan(pictures)
     mistakes = [Mistake(path, path.split("/")[0], "red", 0.9) for path in list(index.paths)[:5]]
     mistakes.append(Mistake("blue/gone.png", "blue", "red", 0.9))
-    found = draw_mistake_heatmaps(classifier, index, mistakes)
+    found = shrink_explained(explain(classifier, index, mistakes))
     assert list(found) == [one.path for one in mistakes[:5]]
     for path, picture in found.items():
         image = Image.open(io.BytesIO(picture))

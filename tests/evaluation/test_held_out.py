@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from telltale.data.sampling import sample_evenly
 from telltale.evaluation import held_out
-from telltale.evaluation.held_out import WIDTH, cross_fit, predict_held_out, sample_evenly
+from telltale.evaluation.held_out import WIDTH, cross_fit, predict_held_out
 from telltale.model.head import fit_head
 
 

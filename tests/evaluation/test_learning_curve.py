@@ -24,7 +24,7 @@ from telltale.evaluation.learning_verdict import Answers, compare_sizes, describ
 from telltale.evaluation.metrics import Interval
 from telltale.model.features import Extractor
 from telltale.progress import Advance
-from telltale.values import from_plain
+from telltale.values import from_plain, to_plain
 
 SIDE = 64
 
@@ -194,7 +194,7 @@ def test_there_is_no_curve_where_there_is_nothing_to_see(splits, extractor):
 
 def test_a_curve_is_plain_values_and_text(splits, extractor):
     curve = draw_learning_curve(splits, extractor, repeats=2)
-    assert from_plain(LearningCurve, json.loads(json.dumps(curve.to_dict()))) == curve
+    assert from_plain(LearningCurve, json.loads(json.dumps(to_plain(curve)))) == curve
     lines = tabulate(curve).splitlines()
     assert all(len(line) <= 80 for line in lines)
     assert lines[0].startswith("Doubling the training pictures from ")

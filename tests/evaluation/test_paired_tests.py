@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from telltale.evaluation.metrics import WORST
 from telltale.evaluation.paired_tests import (
-    MOST,
     accuracy_difference,
     design_effect,
     flip_test,
@@ -142,7 +142,7 @@ def test_above_twenty_thousand_pictures_nothing_is_drawn_and_the_interval_is_the
 
 def test_of_one_group_nothing_is_known():
     one = mean_difference(np.ones(5), np.zeros(5, int))
-    assert (one.value, one.low, one.high) == (1, -MOST, MOST)
+    assert (one.value, one.low, one.high) == (1, -WORST, WORST)
     assert accuracy_difference(np.ones(5, bool), np.zeros(5, bool), np.zeros(5, int)).high > 0.5
     assert design_effect(np.array([1, -1, 0]), np.zeros(3, int)) == 3
 

@@ -15,6 +15,7 @@ from telltale.evaluation.metrics import Interval
 from telltale.evaluation.scoring import evaluate
 from telltale.evaluation.shift import ClassDrop, measure_shift, surely_worse
 from telltale.evaluation.shift_table import tabulate_shift
+from telltale.values import to_plain
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +93,7 @@ def test_pictures_of_the_same_kind_do_not_differ(measure, unseen):
     # PNG files have no JPEG quality.
     assert [one.name for one in shift.differences] == [one.name for one in MEASURES if one.name != "JPEG quality"]
     assert "No single class surely suffers." in shift.verdict
-    assert json.loads(json.dumps(shift.to_dict()))["auc"]["value"] == shift.auc.value
+    assert json.loads(json.dumps(to_plain(shift)))["auc"]["value"] == shift.auc.value
     table = tabulate_shift(shift, both)
     assert "test part, 40" in table and "these, 40" in table
     assert "brightness" in table and "JPEG quality" not in table

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from telltale.model.rejection import ACCEPTED, UNLIKE, UNSURE, RejectRule, judge, prediction_sets
+from telltale.values import from_plain, to_plain
 
 RULE = RejectRule(0.99, 0.9, 2.0, 0.95, 0.3, 500, True)
 
@@ -53,12 +54,12 @@ def test_sets_hold_every_class_that_is_probable_enough():
 @pytest.mark.parametrize("limit", [2.0, math.inf])
 def test_a_rule_survives_json(limit):
     rule = RejectRule(0.99, 0.9, limit, 0.95, 0.3, 500, True)
-    assert RejectRule.from_dict(json.loads(json.dumps(rule.to_dict(), allow_nan=False))) == rule
+    assert from_plain(RejectRule, json.loads(json.dumps(to_plain(rule), allow_nan=False))) == rule
 
 
 def test_a_damaged_rule_is_told():
-    values = RULE.to_dict()
-    with pytest.raises(KeyError):
-        RejectRule.from_dict({name: value for name, value in values.items() if name != "threshold"})
+    values = to_plain(RULE)
+    with pytest.raises(TypeError, match="threshold"):
+        from_plain(RejectRule, {name: value for name, value in values.items() if name != "threshold"})
     with pytest.raises(ValueError, match="high"):
-        RejectRule.from_dict(values | {"threshold": "high"})
+        from_plain(RejectRule, values | {"threshold": "high"})

@@ -2,13 +2,13 @@
 
 import json
 import shlex
-from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import typer
 
 from telltale.cli.console import say
+from telltale.words import enumerate_words
 
 if TYPE_CHECKING:
     from telltale.delivery.examination import Examination
@@ -73,26 +73,18 @@ def print_proof(proof: "ResumeProof", as_json: bool) -> None:
         typer.echo(json.dumps({"equal": proof.equal, **asdict(proof)}, indent=2, ensure_ascii=False))
     else:
         say()
-        killed = f"killed after {_list(proof.kills)} of {proof.steps} steps and resumed"
+        killed = (
+            f"killed after {enumerate_words([str(step) for step in proof.kills])} of {proof.steps} steps and resumed"
+        )
         verdict = "Equal, bit for bit" if proof.equal else "Not equal"
         typer.echo(f"{verdict}: a training left alone and one {killed}.")
         if proof.compared:
-            typer.echo(f"The same in both: {_list(proof.compared)}.")
+            typer.echo(f"The same in both: {enumerate_words(proof.compared)}.")
         if not proof.equal:
             typer.echo(f"The first difference: {proof.difference}.")
         say(f"done in {proof.seconds:.1f} s; nothing was left behind")
     if not proof.equal:
         raise typer.Exit(1)
-
-
-def _list(things: Sequence[object]) -> str:
-    """Things in a row.
-
-    >>> _list((7, 12)), _list(("a", "b", "c"))
-    ('7 and 12', 'a, b and c')
-    """
-    words = [str(one) for one in things]
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def print_examination(examination: "Examination") -> None:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from telltale.data.index import Index
 from telltale.data.manifest import FILE as TRAINING, NEW, Manifest
 from telltale.data.splits import Splits
-from telltale.errors import BundleError, UserError
-from telltale.evaluation.metrics import Interval
-from telltale.files import read_json
+from telltale.errors import BundleError
+from telltale.evaluation.metrics import Floats, Interval
+from telltale.evaluation.predictions import explain_damage, read_predictions
+from telltale.files import measure_folder, read_json
 from telltale.model.bundle import FORMAT_VERSION, IN_RUN, find_bundle
 from telltale.training.run import Run, open_run
 
@@ -35,7 +36,7 @@ class Answers:
     index: Index
     labels: Sequence[str]
     classes: tuple[str, ...]
-    probabilities: NDArray[np.float32]
+    probabilities: Floats
     used: frozenset[bytes]
     manifests: Sequence[tuple[pa.Array | None, Manifest]]
 
@@ -65,8 +66,8 @@ class Answers:
 
     @property
     def megabytes(self) -> float:
-        """Size of its bundle."""
-        return sum(path.stat().st_size for path in self.run.bundle.rglob("*") if path.is_file()) / 1e6
+        """Size of its bundle, 10^6 bytes."""
+        return measure_folder(self.run.bundle) / 1e6
 
     @property
     def ece(self) -> Interval | None:
@@ -91,36 +92,15 @@ def read_answers(path: str | Path) -> Answers:
             do=f"Finish it: telltale train --resume {run}",
         )
     whole = Index.load(run.folder / "index.arrow")
-    table, classes, probabilities = _read_predictions(source)
-    rows = pc.index_in(table.column("path"), value_set=whole.table.column("path").combine_chunks())
+    said = read_predictions(source)
+    rows = pc.index_in(pa.array(said.paths, pa.string()), value_set=whole.table.column("path").combine_chunks())
     if rows.null_count:
-        raise _damaged(source, "it names pictures that are not in index.arrow")
+        raise explain_damage(source, "it names pictures that are not in index.arrow")
     folds = sorted(run.folder.glob("fold-*")) if run.recipe.folds else []
     manifests = [_read_fold(fold) for fold in folds] or [(None, _read_manifest(run.folder, whole))]
     used = frozenset(manifests[0][1].table.column("pixels").to_pylist() if not folds else ())
-    index, labels = whole.take(rows.to_numpy()), table.column("label").cast(pa.string()).to_pylist()
-    return Answers(run, index, labels, classes, probabilities, used, manifests)
-
-
-def _read_predictions(source: Path) -> tuple[pa.Table, tuple[str, ...], NDArray[np.float32]]:
-    from pyarrow import parquet
-
-    try:
-        table = parquet.read_table(source, columns=["path", "label", "probabilities"])
-        facts = table.schema.field("probabilities").metadata or {}
-        classes = tuple(facts[b"classes"].decode().split("\n"))
-        numbers = table.column("probabilities").combine_chunks().flatten().to_numpy()
-        return table, classes, numbers.astype(np.float32).reshape(table.num_rows, len(classes))
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        raise _damaged(source, f"{type(error).__name__}: {error}") from error
-
-
-def _damaged(source: Path, why: str) -> UserError:
-    return BundleError(
-        f"The answers in {str(source)!r} cannot be used ({why}).",
-        expected="The file that `telltale train` wrote, beside the index.arrow of the same run.",
-        do="Copy the run again from where it is whole, or train again.",
-    )
+    labels = [said.classes[label] for label in said.labels.tolist()]
+    return Answers(run, whole.take(rows.to_numpy()), labels, said.classes, said.probabilities, used, manifests)
 
 
 def _read_manifest(folder: Path, index: Index) -> Manifest:

@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from telltale.delivery.content import ReportContent
-from telltale.delivery.verdict import count, enumerate_words, judge, percent, span
+from telltale.delivery.verdict import count, judge, percent, span
 from telltale.evaluation.evaluation import NAMES
 from telltale.evaluation.metrics import Interval
 from telltale.model.classifier import Classifier
-from telltale.words import printable
+from telltale.words import enumerate_words, printable
 
 HUB_NAMES: Final = {
     "accuracy": "accuracy",

@@ -15,7 +15,7 @@ from typing import Final, Literal, TypeAlias
 
 from telltale.device import choose_device, cores
 from telltale.errors import OutputError, UserError
-from telltale.files import cache_folder
+from telltale.files import cache_folder, measure_folder
 from telltale.storage.places import check_round_trip, open_place
 
 State: TypeAlias = Literal["ok", "note", "problem"]
@@ -107,7 +107,7 @@ def _disk() -> Iterator[Check]:
     yield _writable("this folder", Path.cwd(), "Give another place with --output, or change the permissions.")
     with _reported("cache") as found:
         folder = cache_folder("features").parent
-        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        size = measure_folder(folder)
         check = _writable("cache", folder, "Set TELLTALE_CACHE to a folder that you may write to.")
         found.append(
             Check(check.name, check.state, f"{check.text}; holds {size / _GB:.2f} GB, safe to delete", check.do)

@@ -21,6 +21,7 @@ from telltale.model.classifier import Classifier
 from telltale.progress import Tell, silent
 from telltale.training.ledger import read_looks, record_look
 from telltale.training.run import Run
+from telltale.values import to_plain
 
 EVALUATE: Final = "telltale evaluate"
 
@@ -53,7 +54,7 @@ class Examination:
             "run": None if self.run is None else {"folder": str(self.run), "looks": self.looks, "tested": self.tested},
             "reference": self.reference.to_dict() if self.reference else None,
             "fresh": self.fresh.to_dict() if self.fresh else None,
-            "shift": self.shift.to_dict() if self.shift else None,
+            "shift": to_plain(self.shift),
             "notes": list(self.notes),
         }
 

@@ -38,11 +38,6 @@ class FineCanvas:
                 fine = [(x * FINE, y * FINE) for x, y in part]
                 self._draw.line(fine, ink, round(width * FINE), joint="curve")
 
-    def dot(self, place: Place, ink: Colour, width: float) -> None:
-        """A round dot."""
-        x, y, half = place[0] * FINE, place[1] * FINE, width * FINE / 2
-        self._draw.ellipse((x - half, y - half, x + half, y + half), ink)
-
     def to_png(self) -> bytes:
         """What was drawn."""
         buffer = io.BytesIO()

@@ -1,6 +1,6 @@
 """The pictures in a run folder: confusion matrices, predictions, history, and what the mistakes looked at."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,7 +58,7 @@ def write_pictures(training: Training, tools: Tools) -> dict[str, bytes]:
         return {}
     if explained:
         write_atomic(folder / HEATMAPS, draw_explained(title, list(explained.values())))
-    return {path: thumbnail(one.overlaid, most=MOST_BYTES) for path, one in explained.items()}
+    return shrink_explained(explained)
 
 
 def draw_predictions(evaluation: Evaluation, index: Index) -> bytes:
@@ -74,17 +74,16 @@ def draw_predictions(evaluation: Evaluation, index: Index) -> bytes:
     return draw_grid([pixels for _, pixels in shown], true=names[0], predicted=names[1])
 
 
-def draw_mistake_heatmaps(classifier: Classifier, index: Index, mistakes: Sequence[Mistake]) -> dict[str, bytes]:
-    """What spoke for each mistake, laid over its picture: JPEG of at most 160 pixels and 7,000 bytes, by path.
-
-    Pictures that cannot be read (any more) are left out. Raises `ModelError` where the network has no map of places.
-    """
-    explained = explain(classifier, index, mistakes)
+def shrink_explained(explained: Mapping[str, Explained]) -> dict[str, bytes]:
+    """The pictures under their heat maps: JPEG of at most 160 pixels and 7,000 bytes, by path."""
     return {path: thumbnail(one.overlaid, most=MOST_BYTES) for path, one in explained.items()}
 
 
 def explain(classifier: Classifier, index: Index, answers: Sequence[Mistake]) -> dict[str, Explained]:
-    """Pictures of `index` beside the heat map of the class that they were called, by path; `ModelError` as above."""
+    """Pictures of `index` beside the heat map of the class that they were called, by path.
+
+    Those that cannot be read (any more) are left out. Raises `ModelError` where the network has no map of places.
+    """
     mapper, preprocess = HeatMapper(classifier), classifier.extractor.preprocess
     found = _decode(index, [one.path for one in answers], preprocess)
     known = [one for one in answers if one.path in found and one.predicted in classifier.classes]

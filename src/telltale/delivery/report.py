@@ -71,7 +71,6 @@ def render(content: ReportContent) -> str:
         "summary": describe(evaluation, content.pictures),
         "evaluation": evaluation,
         "accuracy": evaluation.metrics["accuracy"],
-        "wrong": _count_wrong(evaluation),
         "metrics": _metric_rows(content.evaluations),
         "choice": choice,
         "pictures": pictures,
@@ -91,14 +90,14 @@ def render(content: ReportContent) -> str:
 
 def _list_sections(content: ReportContent, choice: Choice, *, rows: int) -> list[Entry]:
     """The sections that have something to say, in the order of the page."""
-    evaluation, wrong = content.evaluation, _count_wrong(content.evaluation)
+    evaluation = content.evaluation
     evidence = (evaluation.calibration, evaluation.selective, evaluation.sets, choice.refused or None)
     looks = _count_looks(content)
     entries = {
         Entry("good", "How good it is", f"{percent(evaluation.metrics['accuracy'].value)} % right"): True,
         Entry("sure", "How sure it is", _figure_of_sure(evaluation)): any(one is not None for one in evidence),
         Entry("classes", "Class by class", _figure_of_classes(evaluation)): True,
-        Entry("confusion", "What is taken for what", f"{wrong:,} of {evaluation.images:,} wrong"): True,
+        Entry("confusion", "What is taken for what", f"{evaluation.wrong:,} of {evaluation.images:,} wrong"): True,
         Entry("mistakes", "The most confident mistakes", f"{len(choice.mistakes):,} shown"): True,
         Entry("more-data", "Would more data help?"): content.curve is not None,
         Entry("data", "What was found in the data", _figure_of_data(content)): True,
@@ -128,10 +127,6 @@ def _figure_of_data(content: ReportContent) -> str:
         return f"{len(content.quarantine):,} unreadable"
     total = sum(sum(counts.values()) for counts in content.class_counts.values())
     return f"{total:,} pictures" if total else ""
-
-
-def _count_wrong(evaluation: Evaluation) -> int:
-    return evaluation.images - int(np.trace(evaluation.confusion))
 
 
 def _count_looks(content: ReportContent) -> int:

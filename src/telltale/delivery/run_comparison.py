@@ -6,7 +6,7 @@ the hash of their pixels, so names and places may differ, and classes are joined
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ from telltale.evaluation.evaluation import score
 from telltale.evaluation.metrics import Interval
 from telltale.progress import Note, Tell, silent
 from telltale.training.ledger import record_look
-from telltale.words import fit, printable, shorten
+from telltale.values import to_plain
+from telltale.words import enumerate_words, fit, printable, shorten
 
 LOOKED = (
     "These runs were compared on their test pictures: if one is chosen by that, its test score is too good by a "
@@ -58,7 +59,7 @@ class ComparedRun:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return asdict(self) | {"folder": str(self.folder), "megabytes": round(self.megabytes, 3)}
+        return {**to_plain(self), "folder": str(self.folder), "megabytes": round(self.megabytes, 3)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,8 +201,8 @@ def _find_common(tested: Sequence[Answers], names: Sequence[str]) -> tuple[list[
     new = [pixels for pixels, seen in zip(agreed, np.any(list(known.values()), axis=0), strict=True) if not seen]
     if not new:
         raise DataError(
-            f"{_list([printable(name) for name in names])} have no test pictures in common that none has learned from. "
-            + " ".join(notes),
+            f"{enumerate_words([printable(name) for name in names])} have no test pictures in common that none has "
+            f"learned from. {' '.join(notes)}",
             expected="Test pictures that all of them have scored and that are new to all.",
             do="Train them with the same data, --seed, --val-split and --test-split, and compare again; or score each "
             "on the same new pictures: telltale evaluate RUN DATA.",
@@ -222,10 +223,11 @@ def _explain_missing(tested: Sequence[Answers], names: Sequence[str], common: se
             used = alone & frozenset[bytes]().union(*(with_.used for _, with_ in lacking))
             told.setdefault((len(alone), len(own), tuple(other for other, _ in lacking), len(used)), []).append(name)
     for (alone_, own_, others, used_), group in told.items():
-        whose = _list([printable(name) for name in group])
+        whose = enumerate_words([printable(name) for name in group])
         also = f", but used {f'{used_:,} of them' if used_ < alone_ else 'them'} in training" if used_ else ""
         yield (
-            f"{alone_:,} of the {own_:,} test pictures of {whose} are left out: {_list(list(map(printable, others)))} "
+            f"{alone_:,} of the {own_:,} test pictures of {whose} are left out: "
+            f"{enumerate_words([printable(name) for name in others])} "
             f"{'was' if len(others) == 1 else 'were'} not tested on them{also}."
         )
 
@@ -237,10 +239,6 @@ def _left_out(count: int) -> str:
     '1 common picture is left out'
     """
     return f"{count:,} common picture{' is' if count == 1 else 's are'} left out"
-
-
-def _list(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _find_groups(pictures: Sequence[Index]) -> NDArray[np.int64] | None:
@@ -279,7 +277,7 @@ def _lines(found: RunComparison) -> list[str]:
 
 def _figures(pair: Paired) -> list[str]:
     counts = [f"{count:,}" for count in (pair.both, pair.only_first, pair.only_second, pair.neither)]
-    chance = say_chance(pair.p if pair.corrected is None else pair.corrected)
+    chance = say_chance(pair.chance)
     return [*pair.names, *counts, chance.removeprefix("p = ").replace("p < ", "<")]
 
 

@@ -28,9 +28,8 @@ from telltale.delivery.search_plan import (
 from telltale.delivery.trial import Bench, explain_failure, try_all
 from telltale.device import choose_device
 from telltale.errors import BundleError, ChangedDataError, Interrupted, ModelError, RecipeError, UserError
-from telltale.evaluation.comparison import Answered, Paired, compare_pair
+from telltale.evaluation.comparison import Answered, Paired, compare_pair, correct
 from telltale.evaluation.evaluation import Evaluation
-from telltale.evaluation.paired_tests import holm
 from telltale.evaluation.scoring import evaluate
 from telltale.files import create_folder, locked, read_json, write_atomic, write_json
 from telltale.model.bundle import load
@@ -223,12 +222,7 @@ def _finish(bench: Bench, candidates: Sequence[Candidate]) -> Search:
 def _compare(ranked: list[Contender]) -> tuple[Contender, ...]:
     """The ranked with what the paired test says of each against the first."""
     first, others = ranked[0], ranked[1:]
-    pairs = [_pair(first, one) for one in others]
-    if len(pairs) > 1:
-        chances = holm([pair.p for pair in pairs])
-        pairs = [
-            replace(pair, corrected=chance, comparisons=len(pairs)) for pair, chance in zip(pairs, chances, strict=True)
-        ]
+    pairs = correct([_pair(first, one) for one in others])
     return (first, *(replace(one, against=pair) for one, pair in zip(others, pairs, strict=True)))
 
 

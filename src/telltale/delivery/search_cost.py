@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -80,11 +79,6 @@ def measure_predictions(classifier: Classifier, part: Index) -> float:
             pass
 
     return len(paths) / _time(answer)
-
-
-def measure_size(bundle: Path) -> float:
-    """Size of a folder in 10^6 bytes."""
-    return sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file()) / 1e6
 
 
 def _time(work: Callable[[], object]) -> float:

@@ -11,12 +11,13 @@ from typing import Any, Final
 
 from telltale.data.markup import lay_out, lay_table, paragraph
 from telltale.delivery.search_plan import find_differences
+from telltale.evaluation.calibration import expected_error
 from telltale.evaluation.comparison import Paired
 from telltale.evaluation.evaluation import Evaluation
 from telltale.evaluation.metrics import Interval
 from telltale.training.recipe import Recipe
 from telltale.training.run import Run
-from telltale.words import columns, disarm, fit, printable
+from telltale.words import columns, disarm, enumerate_words, fit, printable
 
 _NAME: Final = 21
 """Columns of a name that fit beside its figures."""
@@ -29,8 +30,6 @@ class Contender:
     name: str
     run: Run
     validation: Evaluation
-    calibration_error: float
-    """ECE with 15 bins of equal count."""
     speed: float
     """Pictures per second from stored file to answer, measured here."""
     megabytes: float
@@ -51,6 +50,11 @@ class Contender:
     def worse(self) -> bool:
         """Surely less often right than the first?"""
         return self.against is not None and self.against.is_sure and self.against.only_first > self.against.only_second
+
+    @property
+    def calibration_error(self) -> float:
+        """ECE on the validation part."""
+        return expected_error(self.validation.probabilities, self.validation.labels)
 
     @property
     def log_loss(self) -> Interval:
@@ -158,16 +162,7 @@ def group_left_out(left_out: Sequence[LeftOut]) -> list[tuple[str, LeftOut]]:
     groups: dict[tuple[bool, str], list[LeftOut]] = {}
     for one in left_out:
         groups.setdefault((one.failed, one.why), []).append(one)
-    return [(join_words([printable(one.name) for one in ones]), ones[0]) for ones in groups.values()]
-
-
-def join_words(words: Sequence[str]) -> str:
-    """Words in a row.
-
-    >>> join_words(["a", "b", "c"])
-    'a, b and c'
-    """
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    return [(enumerate_words([printable(one.name) for one in ones]), ones[0]) for ones in groups.values()]
 
 
 def describe_choice(search: Search) -> list[str]:
@@ -269,7 +264,7 @@ def _row(one: Contender) -> dict[str, Any]:
         "seconds": f"{one.seconds:.1f}",
         "epochs_share": f"{one.share:.4g}",
         "p_against_first": f"{one.against.p:.6g}" if one.against else "",
-        "p_corrected": f"{_corrected(one.against):.6g}" if one.against else "",
+        "p_corrected": f"{one.against.chance:.6g}" if one.against else "",
         "surely_worse": "yes" if one.worse else "no",
         "run": disarm(str(one.run)),
     }
@@ -293,7 +288,7 @@ def _describe(one: Contender, place: int) -> dict[str, Any]:
         "seconds": one.seconds,
         "epochs_share": one.share,
         "p_against_first": one.against.p if one.against else None,
-        "p_corrected": _corrected(one.against) if one.against else None,
+        "p_corrected": one.against.chance if one.against else None,
         "surely_worse": one.worse,
         "recipe": asdict(one.run.recipe),
     }
@@ -308,10 +303,6 @@ def name_figures(one: Contender) -> list[str]:
 def describe_left_out(left_out: Sequence[LeftOut]) -> list[str]:
     """A sentence or two for each reason."""
     return [f"{'Failed' if one.failed else 'Not tried'}: {names}. {one.why}" for names, one in group_left_out(left_out)]
-
-
-def _corrected(pair: Paired) -> float:
-    return pair.p if pair.corrected is None else pair.corrected
 
 
 def _percent(figure: Interval) -> str:

@@ -8,7 +8,6 @@ from telltale.delivery.examination import Examination
 from telltale.delivery.page import embed_thumbnail, render_page, write_page
 from telltale.evaluation.differences import format_value
 from telltale.evaluation.evaluation import NAMES, Evaluation
-from telltale.evaluation.metrics import Interval
 from telltale.evaluation.picture import draw_confusion
 from telltale.evaluation.shift import Shift, Telling
 from telltale.files import make_folder, timestamp, write_atomic, write_json
@@ -57,7 +56,6 @@ def render_shift(examination: Examination, *, tell: Tell = silent) -> str:
         name: [(one, embed_thumbnail(album.get(one.path))) for one in ones]
         for name, ones in (("mistakes", mistakes), ("typical", typical))
     }
-    wrong = fresh.images - int(fresh.confusion.trace())
     values = {
         "title": examination.index.name,
         "run": examination.run.folder.absolute().name if examination.run else "",
@@ -66,11 +64,10 @@ def render_shift(examination: Examination, *, tell: Tell = silent) -> str:
         "fresh": fresh,
         "notes": examination.notes,
         "metrics": _metric_rows(shift, reference, fresh),
-        "classes": [(one, _negative(one.drop)) for one in shift.drops[:MOST_CLASSES]],
+        "classes": [(one, -one.drop) for one in shift.drops[:MOST_CLASSES]],
         "differences": [
             (one, format_value(one.name, one.reference), format_value(one.name, one.other)) for one in shift.differences
         ],
-        "wrong": wrong,
         "created": timestamp(),
         **walls,
     }
@@ -81,7 +78,3 @@ def _metric_rows(shift: Shift, reference: Evaluation, fresh: Evaluation) -> list
     return [
         (NAMES[name], reference.metrics[name], fresh.metrics[name], change) for name, change in shift.changes.items()
     ]
-
-
-def _negative(figure: Interval) -> Interval:
-    return Interval(-figure.value, -figure.high, -figure.low)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from telltale.data.index import Index
 from telltale.delivery.chart import HEIGHT, WIDTH, Tick, ticks
+from telltale.delivery.plot import Bar
 
 ASPECTS: Final = ("1:1", "4:3", "3:4", "16:9", "9:16", "2:1", "1:2", "3:1", "1:3", "5:1", "1:5", "10:1", "1:10")
 """Names of aspects that the axis may carry, the most telling first."""
@@ -21,17 +22,6 @@ _LEAST: Final = 1.5
 
 _APART: Final = 34
 """Pixels between two texts on an axis."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """One bin: left end, top, width and height in pixels, and what it says."""
-
-    left: float
-    top: float
-    width: float
-    height: float
-    words: str
 
 
 @dataclass(frozen=True, slots=True)

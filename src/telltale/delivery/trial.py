@@ -8,26 +8,21 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-from pyarrow import parquet
-
-from telltale.arrow import UNREADABLE
 from telltale.data.splits import Splits
 from telltale.delivery.resuming import Origin, lasting, note_origin
 from telltale.delivery.search_cost import (
     estimate_seconds,
     measure_predictions,
     measure_rate,
-    measure_size,
     name_work,
 )
 from telltale.delivery.search_outcome import Contender, LeftOut, rank
 from telltale.delivery.search_plan import Candidate, SearchSettings, plan_rungs, shorten_recipe
 from telltale.errors import BundleError, DataError, OutputError, UserError
-from telltale.evaluation.calibration_error import calibration_error
 from telltale.evaluation.evaluation import Evaluation
+from telltale.evaluation.predictions import read_predictions
 from telltale.evaluation.scoring import evaluate
-from telltale.files import create_folder, read_json, write_json
+from telltale.files import create_folder, measure_folder, read_json, write_json
 from telltale.model.classifier import Classifier
 from telltale.progress import Note, Tell
 from telltale.training.fitting import fit
@@ -220,7 +215,7 @@ def _train(bench: Bench, turn: _Turn, run: Run | None, seconds: float) -> Conten
     validation.save_predictions(run.folder / ANSWERS)
     figures = {
         "images_per_second": _find_speed(bench, classifier),
-        "size_mb": measure_size(run.bundle),
+        "size_mb": measure_folder(run.bundle) / 1e6,
         "seconds": took,
     }
     write_json(run.folder / CANDIDATE, "candidate", _VERSION, _ask(turn) | {"figures": figures})
@@ -236,9 +231,8 @@ def _find_speed(bench: Bench, classifier: Classifier) -> float:
 
 
 def _rank(turn: _Turn, run: Run, validation: Evaluation, figures: dict[str, float]) -> Contender:
-    error = calibration_error(validation.labels, validation.probabilities)
     speed, size, seconds = (float(figures[name]) for name in ("images_per_second", "size_mb", "seconds"))
-    return Contender(turn.candidate.name, run, validation, error, speed, size, seconds, turn.share)
+    return Contender(turn.candidate.name, run, validation, speed, size, seconds, turn.share)
 
 
 def _ask(turn: _Turn) -> dict[str, Any]:
@@ -268,17 +262,14 @@ def _reopen(bench: Bench, turn: _Turn, run: Run) -> Contender | None:
         if not isinstance(figures, dict) or not (run.bundle / "manifest.json").is_file():
             return None
         validation = Evaluation.load(run.folder / "validation.json")
-        table = parquet.read_table(run.folder / ANSWERS)
-        names = {name: code for code, name in enumerate(validation.classes)}
-        labels = np.array([names[name] for name in table.column("label").to_pylist()], np.int32)
-        rows = table.column("probabilities").combine_chunks().flatten().to_numpy()
-        probabilities = rows.reshape(len(labels), len(names)).astype(np.float32)
-        paths = tuple(table.column("path").to_pylist())
-        if paths != tuple(bench.splits.validation.paths) or validation.images != len(paths):
+        said = read_predictions(run.folder / ANSWERS)
+        if said.paths != tuple(bench.splits.validation.paths) or validation.images != len(said.paths):
             return None
-        whole = replace(validation, paths=paths, labels=labels, probabilities=probabilities)
+        if said.classes != validation.classes:
+            return None
+        whole = replace(validation, paths=said.paths, labels=said.labels, probabilities=said.probabilities)
         return _rank(turn, run, whole, figures)
-    except (BundleError, KeyError, TypeError, ValueError, *UNREADABLE):
+    except (BundleError, KeyError, TypeError, ValueError, OSError):
         return None
 
 

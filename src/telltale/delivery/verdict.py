@@ -9,7 +9,7 @@ from telltale.evaluation.baselines import Baseline
 from telltale.evaluation.evaluation import ClassScore, Evaluation
 from telltale.evaluation.metrics import Interval
 from telltale.evaluation.selective import Selective
-from telltale.words import printable
+from telltale.words import enumerate_words, printable
 
 GOOD: Final = "good"
 NOTE: Final = "note"
@@ -147,11 +147,10 @@ def _judge_calibration(evaluation: Evaluation) -> Sentence | None:
 
 def _judge_failures(evaluation: Evaluation) -> Sentence:
     question, right = "Where does it fail?", evaluation.metrics["accuracy"]
-    wrong = evaluation.images - int(evaluation.confusion.trace())
     known = sorted((one for one in evaluation.per_class if one.support), key=lambda one: one.recall.value)
     untested = len(evaluation.per_class) - len(known)
     rest = f" Of {count(untested, 'classes', 'class')} there was no picture to test." if untested else ""
-    if not wrong:
+    if not evaluation.wrong:
         reason = f"That leaves room for {percent(1 - right.low)} % of mistakes among many more pictures."
         return Sentence(question, "Nowhere among these pictures.", reason + rest, CARE if untested else GOOD)
     if len(known) > 5:
@@ -220,7 +219,7 @@ def _describe_refused(selective: Selective) -> str:
 def _judge_remedies(content: ReportContent) -> Sentence | None:
     question = "What would make it better?"
     evaluation, curve = content.evaluation, content.curve
-    wrong = evaluation.images - int(evaluation.confusion.trace())
+    wrong = evaluation.wrong
     look = f"Look through the mistakes first: a wrong label among {wrong:,} is cheaper to mend than pictures to find."
     if curve is not None:
         reason = f"{curve.verdict} {look if wrong else ''}".strip()
@@ -280,12 +279,3 @@ def count(number: int, many: str = "pictures", one: str = "") -> str:
     ('1 picture', '2,000 pictures', '1 class')
     """
     return f"{number:,} {(one or many.replace('pictures', 'picture', 1)) if number == 1 else many}"
-
-
-def enumerate_words(words: Sequence[str]) -> str:
-    """Words in a row, with `and` before the last.
-
-    >>> enumerate_words(["a", "b", "c"])
-    'a, b and c'
-    """
-    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))

@@ -16,15 +16,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from telltale.data.index import Index
+from telltale.data.sampling import sample_evenly
 from telltale.data.splits import Splits
-from telltale.evaluation.held_out import sample_evenly
 from telltale.evaluation.metrics import Interval, wilson
 from telltale.evaluation.nearest import name_nearest
 from telltale.evaluation.shortcuts import LEAK, Shortcut, file_facts, judge, read_hints
 from telltale.model.features import Extractor, features
 from telltale.model.head import fit_head
 from telltale.progress import Tell, silent
-from telltale.values import to_plain
 from telltale.words import printable
 
 MAJORITY: Final = "majority"
@@ -55,10 +54,6 @@ class Baseline:
     name: str
     accuracy: Interval
     says: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return dict(to_plain(self))
 
 
 def score_baselines(
@@ -107,20 +102,6 @@ def judge_baselines(baselines: tuple[Baseline, ...], accuracy: Interval) -> tupl
     ]
     said += [_praise(one.accuracy, accuracy) for one in baselines if one.name == NEAREST]
     return tuple(words for words in said if words)
-
-
-def tabulate(baselines: tuple[Baseline, ...]) -> str:
-    """The baselines as lines of text for 80 columns.
-
-    >>> print(tabulate((Baseline("majority", Interval(0.5, 0.438, 0.562), ""),)))
-    baseline             right   95 % interval
-    majority             0.500   0.438 to 0.562
-    """
-    lines = [f"{'baseline':<20}{'right':>6}   95 % interval"]
-    for one in baselines:
-        figure = one.accuracy
-        lines.append(f"{one.name:<20}{figure.value:>6.3f}   {figure.low:.3f} to {figure.high:.3f}")
-    return "\n".join(lines)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -17,7 +17,8 @@ from telltale.evaluation.paired_tests import (
     mean_difference,
     pictures_needed,
 )
-from telltale.words import printable
+from telltale.values import to_plain
+from telltale.words import enumerate_words, printable
 
 SURE: Final = 0.05
 """A difference with a smaller p is called sure."""
@@ -84,9 +85,14 @@ class Paired:
     these where the two probabilities of the true class are furthest apart."""
 
     @property
+    def chance(self) -> float:
+        """`corrected` where there is one, else `p`: what decides."""
+        return self.p if self.corrected is None else self.corrected
+
+    @property
     def is_sure(self) -> bool:
         """Is one surely more often right than the other?"""
-        return (self.p if self.corrected is None else self.corrected) < SURE
+        return self.chance < SURE
 
     @property
     def verdict(self) -> str:
@@ -95,7 +101,7 @@ class Paired:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {"verdict": self.verdict, "sure": self.is_sure, **asdict(self), "names": list(self.names)}
+        return {"verdict": self.verdict, "sure": self.is_sure, **to_plain(self)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +132,7 @@ class Comparison:
         return {
             "verdict": self.verdict,
             "pictures": self.pictures,
-            "ranking": [asdict(one) for one in self.ranking],
+            "ranking": to_plain(self.ranking),
             "pairs": [one.to_dict() for one in self.pairs],
         }
 
@@ -144,10 +150,18 @@ def compare_all(answered: Answered, answers: Mapping[str, Floats], *, seed: int 
         compare_pair(answered, {name: answers[name] for name in names}, comparisons=len(couples), seed=seed)
         for names in couples
     ]
-    if len(pairs) > 1:
-        chances = holm([pair.p for pair in pairs])
-        pairs = [replace(pair, corrected=chance) for pair, chance in zip(pairs, chances, strict=True)]
+    pairs = correct(pairs)
     return Comparison(len(answered.labels), tuple(pairs), _rank(answered, answers, pairs))
+
+
+def correct(pairs: Sequence[Paired]) -> list[Paired]:
+    """The pairs with Holm's correction for how many they are; a single one needs none."""
+    if len(pairs) < 2:
+        return list(pairs)
+    chances = holm([pair.p for pair in pairs])
+    return [
+        replace(pair, corrected=chance, comparisons=len(pairs)) for pair, chance in zip(pairs, chances, strict=True)
+    ]
 
 
 def compare_pair(answered: Answered, answers: Mapping[str, Floats], *, comparisons: int = 1, seed: int = 0) -> Paired:
@@ -228,7 +242,7 @@ def describe_pair(pair: Paired) -> str:
     wins, losses, difference = pair.only_second, pair.only_first, pair.accuracy
     if wins < losses:
         wins, losses, names = losses, wins, names[::-1]
-        difference = Interval(-difference.value, -difference.high, -difference.low)
+        difference = -difference
     better, worse = names[1], names[0]
     of = f"(of {pair.pictures:,})"
     if not wins:
@@ -267,7 +281,7 @@ def _advise(pair: Paired) -> str:
 
 def _chance(pair: Paired) -> str:
     """The probability in brackets."""
-    words = say_chance(pair.p if pair.corrected is None else pair.corrected)
+    words = say_chance(pair.chance)
     return words if pair.corrected is None else f"{words}, corrected for {pair.comparisons} comparisons"
 
 
@@ -290,21 +304,17 @@ def describe_ranking(comparison: Comparison) -> str:
     if not close:
         sentences = [
             f"{name} is the best: {share:.1f} % of {comparison.pictures:,} pictures right, surely more than "
-            f"{_list(lower)}."
+            f"{enumerate_words(lower)}."
         ]
     else:
         sentences = [
             f"{name} is right most often, on {share:.1f} % of {comparison.pictures:,} pictures, but not surely more "
-            f"often than {_list(close)}."
+            f"often than {enumerate_words(close)}."
         ]
         if lower:
-            sentences.append(f"Surely less often right: {_list(lower)}.")
+            sentences.append(f"Surely less often right: {enumerate_words(lower)}.")
     sentences.append(f"McNemar's exact tests, corrected for {len(comparison.pairs)} comparisons (Holm).")
     return " ".join(sentences)
-
-
-def _list(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _pictures(count: int) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from telltale.evaluation.metrics import Floats, Interval, Ints, wilson
-from telltale.model.rejection import RejectRule
+from telltale.model.rejection import RejectRule, prediction_sets
 from telltale.threads import pieces
 
 _BLOCK = 16_384
@@ -49,9 +49,11 @@ def find_set_threshold(probabilities: Floats, labels: Ints, coverage: float) -> 
 def check_sets(labels: Ints, probabilities: Floats, rule: RejectRule) -> SetCheck:
     """The sets that `rule` makes of calibrated `probabilities` `[n, classes]`, against `labels` `[n]`."""
     sizes = np.empty(len(labels), np.int64)
+    held = 0
     for part in pieces(len(labels), _BLOCK):
-        sizes[part.start : part.stop] = (probabilities[part.start : part.stop] >= rule.set_threshold).sum(axis=1)
-    held = int((probabilities[np.arange(len(labels)), labels] >= rule.set_threshold).sum())
+        sets = prediction_sets(rule, probabilities[part.start : part.stop])
+        sizes[part.start : part.stop] = sets.sum(axis=1)
+        held += int(sets[np.arange(len(sets)), labels[part.start : part.stop]].sum())
     coverage = wilson(np.array([held]), np.array([len(labels)]))[0]
     kinds, counts = np.unique(sizes, return_counts=True)
     mean = float(sizes.mean()) if len(sizes) else 0.0

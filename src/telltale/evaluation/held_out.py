@@ -21,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from telltale.data.sampling import sample_evenly as sample_evenly
+from telltale.data.sampling import sample_evenly
 from telltale.model.head import Floats, fit_head, fit_without, softmax
 from telltale.threads import pieces
 

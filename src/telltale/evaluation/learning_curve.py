@@ -22,7 +22,7 @@ import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,10 +32,10 @@ from telltale.data.splits import Splits
 from telltale.evaluation.held_out import draw_directions, project
 from telltale.evaluation.learning_verdict import Answers, describe_curve, predict_gain
 from telltale.evaluation.metrics import Interval, log_losses
+from telltale.evaluation.student import t_quantile
 from telltale.model.features import Extractor, features
 from telltale.model.head import PENALTIES, Basis, Floats, Problem, minimise, softmax
 from telltale.progress import Advance, Tell, silent
-from telltale.values import to_plain
 from telltale.words import fit
 
 REPEATS: Final = 5
@@ -68,9 +68,6 @@ SHOWN_CLASSES: Final = 10
 _PATIENCE: Final = 2
 """Stop after so many weaker penalties in a row without a better validation loss."""
 
-_T: Final = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-"""97.5 % of Student's t with 1, 2, … degrees of freedom; beyond, the last is a little too wide."""
-
 
 @dataclass(frozen=True, slots=True)
 class LearningPoint:
@@ -95,10 +92,6 @@ class LearningCurve:
     """Accuracy that twice the training pictures would probably add, with its 95 % interval."""
     validation: int = 0
     """Pictures that the heads were scored on."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return dict(to_plain(self))
 
     def __str__(self) -> str:
         return tabulate(self)
@@ -249,8 +242,8 @@ def _to_points(answers: Answers, mine: NDArray[np.bool_]) -> tuple[LearningPoint
     for size, right in zip(answers.sizes, answers.right, strict=True):
         shares = right[:, mine].mean(axis=1)
         if size < whole:
-            freedom = len(shares) - 1
-            reach = _T[min(freedom, len(_T)) - 1] * float(shares.std(ddof=1)) / (1 - size / whole) ** 0.5
+            times = float(t_quantile(np.array(len(shares) - 1)))
+            reach = times * float(shares.std(ddof=1)) / (1 - size / whole) ** 0.5
         else:
             reach *= (answers.sizes[-2] / whole) ** 0.5
         mean = float(shares.mean())

@@ -40,13 +40,16 @@ _CHUNK: Final = 1_000_000
 class Interval:
     """A figure and the ends of its 95 % interval.
 
-    >>> print(Interval(0.962, 0.941, 0.976))
-    0.962 [0.941, 0.976]
+    >>> print(Interval(0.962, 0.941, 0.976), -Interval(0.962, 0.941, 0.976))
+    0.962 [0.941, 0.976] -0.962 [-0.976, -0.941]
     """
 
     value: float
     low: float
     high: float
+
+    def __neg__(self) -> "Interval":
+        return Interval(-self.value, -self.high, -self.low)
 
     def __str__(self) -> str:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"

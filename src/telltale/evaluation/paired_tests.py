@@ -22,14 +22,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from telltale.evaluation.metrics import Floats, Interval, Ints, wilson
+from telltale.evaluation.metrics import WORST, Floats, Interval, Ints, wilson
 from telltale.evaluation.student import Z, t_quantile
 
 POWER: Final = 0.8
 """The chance to find what is there for which `pictures_needed` asks."""
-
-MOST: Final = -math.log(np.finfo(np.float64).eps)
-"""The log loss of a picture is at most this, 36.04: so far apart may two be of which nothing is known."""
 
 RESAMPLES: Final = 1000
 """Draws of a bootstrap; the ends of an interval then vary by about 4 % of its half width between seeds."""
@@ -124,7 +121,7 @@ def mean_difference(values: Floats, groups: Ints | None = None, seed: int = 0) -
     sums, sizes = _gather(values, groups)
     count, mean = len(sums), float(sums.sum() / sizes.sum())
     if count < 2:
-        return Interval(mean, -MOST, MOST)
+        return Interval(mean, -WORST, WORST)
     if count > NORMAL_ABOVE:
         error = math.sqrt(count / (count - 1) * float(np.square(sums - sizes * mean).sum())) / float(sizes.sum())
         return Interval(mean, mean - Z * error, mean + Z * error)

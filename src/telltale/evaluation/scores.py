@@ -11,8 +11,9 @@ from telltale.errors import BundleError
 from telltale.evaluation.calibration import CalibrationCheck
 from telltale.evaluation.conformal import SetCheck
 from telltale.evaluation.metrics import Floats, Interval, Ints
+from telltale.evaluation.predictions import Predictions, write_predictions
 from telltale.evaluation.selective import Selective
-from telltale.files import read_json, write_atomic, write_json
+from telltale.files import read_json, write_json
 from telltale.values import from_plain, to_plain
 
 KIND: Final = "evaluation"
@@ -107,6 +108,11 @@ class Scores:
         return int(self.confusion.sum())
 
     @property
+    def wrong(self) -> int:
+        """Pictures that were called something else than what they are."""
+        return self.images - int(self.confusion.trace())
+
+    @property
     def majority(self) -> str:
         """The most frequent class here."""
         return self.classes[int(self.confusion.sum(axis=1).argmax())]
@@ -170,30 +176,6 @@ class Scores:
             ) from error
 
     def save_predictions(self, path: Path) -> Path:
-        """Write one row per picture as Parquet: path, label, predicted, and the probability of each class in order.
-
-        The names of the classes are in the metadata of the column `probabilities`, one per line.
-        """
-        import pyarrow as pa
-        from pyarrow import parquet
-
-        names = pa.array(self.classes)
-        rows = pa.array(self.probabilities.astype(np.float32).ravel())
-        kind = pa.field("probabilities", pa.list_(pa.float32(), len(self.classes)))
-        table = pa.table(
-            [
-                pa.array(self.paths or [""] * len(self.labels), pa.string()),
-                pa.DictionaryArray.from_arrays(self.labels.astype(np.int32), names),
-                pa.DictionaryArray.from_arrays(self.probabilities.argmax(axis=1).astype(np.int32), names),
-                pa.FixedSizeListArray.from_arrays(rows, len(self.classes)),
-            ],
-            schema=pa.schema(
-                [
-                    pa.field("path", pa.string()),
-                    pa.field("label", pa.dictionary(pa.int32(), pa.string())),
-                    pa.field("predicted", pa.dictionary(pa.int32(), pa.string())),
-                    kind.with_metadata({"classes": "\n".join(self.classes)}),
-                ]
-            ),
-        )
-        return write_atomic(Path(path), lambda file: parquet.write_table(table, file))
+        """Write what was said of each picture as Parquet (`write_predictions`); `read_predictions` reads it."""
+        predictions = Predictions(self.classes, self.paths, self.labels, self.probabilities)
+        return write_predictions(Path(path), predictions)

@@ -21,18 +21,18 @@ from numpy.typing import NDArray
 
 from telltale.data.duplicates import find_duplicates
 from telltale.data.index import Index
+from telltale.data.sampling import sample_evenly
 from telltale.data.splits import deal_folds, find_units
 from telltale.errors import UserError
 from telltale.evaluation.differences import FEWEST, Difference, find_differences, format_value
 from telltale.evaluation.evaluation import NAMES, Evaluation
-from telltale.evaluation.held_out import LEAST_FOLDS, predict_held_out, sample_evenly
+from telltale.evaluation.held_out import LEAST_FOLDS, predict_held_out
 from telltale.evaluation.metrics import Interval, subtract
 from telltale.evaluation.separation import CHANCE, rank_in_folds, separate
 from telltale.evaluation.student import Z
 from telltale.model.features import Extractor, features
 from telltale.progress import Tell, silent
-from telltale.values import to_plain
-from telltale.words import printable
+from telltale.words import enumerate_words, printable
 
 FOLDS: Final = 5
 
@@ -95,10 +95,6 @@ class Shift:
     unsaid: tuple[str, ...] = ()
     """What cannot be said, and why, as sentences."""
     verdict: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return dict(to_plain(self))
 
 
 @dataclass(frozen=True)
@@ -266,7 +262,7 @@ def _say_difference(shift: Shift) -> str:
         f"{format_value(one.name, one.reference)}{f' {one.unit}' if one.unit else ''})"
         for one in told[:TOLD]
     ]
-    listed = " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+    listed = enumerate_words(words)
     if shift.auc is None:
         return f"The new pictures are {listed}." if listed else ""
     figures = f"AUC {shift.auc.value:.2f} [{shift.auc.low:.2f}, {shift.auc.high:.2f}]"

@@ -6,7 +6,6 @@ from typing import Final
 
 from telltale.evaluation.differences import format_value
 from telltale.evaluation.evaluation import NAMES, Evaluation
-from telltale.evaluation.metrics import Interval
 from telltale.evaluation.shift import ClassDrop, Shift
 from telltale.words import fit, printable
 
@@ -48,8 +47,7 @@ def _class_lines(drops: Sequence[ClassDrop]) -> list[str]:
         return []
     lines = [_line("recall of", "test part", "these", "change")]
     for one in drops[:SHOWN_CLASSES]:
-        change = Interval(-one.drop.value, -one.drop.high, -one.drop.low)
-        lines.append(_line(one.name, *map(str, (one.reference, one.other, change))))
+        lines.append(_line(one.name, *map(str, (one.reference, one.other, -one.drop))))
     if len(drops) > SHOWN_CLASSES:
         lines.append(f"… and {len(drops) - SHOWN_CLASSES:,} more classes that lose less.")
     return lines

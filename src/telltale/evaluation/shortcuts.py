@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from telltale.data.duplicates import find_duplicates
 from telltale.data.index import Index
 from telltale.data.measures import THUMBNAIL
+from telltale.data.sampling import sample_evenly
 from telltale.data.splits import deal_folds, find_units
 from telltale.data.thumbnails import read_thumbnails
-from telltale.evaluation.held_out import LEAST_FOLDS, predict_held_out, sample_evenly
+from telltale.evaluation.held_out import LEAST_FOLDS, predict_held_out
 from telltale.evaluation.metrics import Interval, wilson
 from telltale.model.head import Floats
 from telltale.progress import Tell, silent

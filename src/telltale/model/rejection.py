@@ -1,7 +1,7 @@
 """`RejectRule`: when an answer is accepted, and when "unknown" is said instead; obeyed by everything that predicts."""
 
 import math
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -37,23 +37,6 @@ class RejectRule:
     """How many pictures it was set on."""
     assured: bool
     """Whether those pictures show the wanted precision with 95 % confidence; else the best that there is was taken."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, which knows no infinity: `unlike_above` is None instead."""
-        return asdict(self) | {"unlike_above": self.unlike_above if math.isfinite(self.unlike_above) else None}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "RejectRule":
-        """What `to_dict` gave. Raises `KeyError`, `TypeError` or `ValueError` where it is something else."""
-        names = ("precision", "threshold", "coverage", "set_threshold")
-        numbers = {name: float(values[name]) for name in names}
-        above = values["unlike_above"]
-        return cls(
-            **numbers,
-            unlike_above=math.inf if above is None else float(above),
-            pictures=int(values["pictures"]),
-            assured=bool(values["assured"]),
-        )
 
 
 def always(rule: RejectRule) -> RejectRule:
