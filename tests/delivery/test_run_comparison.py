@@ -91,7 +91,10 @@ def test_pictures_are_the_same_by_their_pixels_whatever_their_names(runs):
     assert (pair.only_first, pair.only_second, pair.neither) == (0, 2, 1)
     assert pair.names == ("first", "renamed")
     assert found.notes == ()
-    assert [one.text for one in told] == [LOOKED]
+    assert [one.text for one in told] == [
+        LOOKED,
+        "Test pictures were scored so often until now: first 2, renamed 2 times.",
+    ]
     assert told[0].warning
     assert found.best.name == "renamed"
     paths = read_answers(runs / "first").index.paths
@@ -133,7 +136,8 @@ def test_only_pictures_that_both_were_tested_on_count_and_the_rest_is_explained(
         f"{alone} of the {total} test pictures of first are left out: other was not tested on them, but used them in "
         "training."
     )
-    assert [one.text for one in told if isinstance(one, Note)] == [*found.notes, LOOKED]
+    counts = "Test pictures were scored so often until now: first 2, other 2 times."
+    assert [one.text for one in told if isinstance(one, Note)] == [*found.notes, LOOKED, counts]
 
 
 def test_a_picture_that_a_run_knows_is_left_out_for_all(runs):

@@ -2,8 +2,9 @@
 
 import json
 import shlex
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import typer
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from telltale.delivery.outcome import Training
     from telltale.delivery.rate_search import RateSearch
     from telltale.delivery.resume_proof import ResumeProof
+
+FEW_ANSWERS: Final = 0.5
+"""Share of the test pictures that is answered, below which it is said how to have more answers."""
 
 
 def print_training(training: "Training", as_json: bool, *, following: str) -> None:
@@ -38,11 +42,25 @@ def print_training(training: "Training", as_json: bool, *, following: str) -> No
     say()
     accuracy = validation.metrics["accuracy"]
     say(f"validation accuracy {accuracy} on {validation.images:,} pictures, which chose the settings")
+    for hint in _hint(training):
+        say(hint)
     say(f"done in {training.seconds:.1f} s: {run}  (report: {run.folder / 'report.html'})")
     for one in training.mirrors:
         say(f"mirror {one}")
     say(f"next: {following}")
     _check_mirrors(training)
+
+
+def _hint(training: "Training") -> Iterator[str]:
+    """What to know about the refusals: on which pictures they were set, and how to have fewer."""
+    rule, found = training.classifier.rule, training.test.selective
+    source = training.classifier.facts.get("calibration", {}).get("source", "")
+    if "which chose" in source:
+        yield f"probabilities and refusals were set on {source}: more pictures would keep a part for that"
+    if rule is not None and rule.precision and not rule.assured:
+        yield f"that {rule.precision:.1%} of the answers are right could not be shown on {rule.pictures:,} pictures"
+    if found is not None and rule is not None and rule.precision and found.coverage.value < FEW_ANSWERS:
+        yield "more answers: --precision 0.9 when training, or telltale predict --accept-all"
 
 
 def _check_mirrors(training: "Training") -> None:

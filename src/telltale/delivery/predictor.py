@@ -178,7 +178,8 @@ def _explain(classifier: Classifier, said: Answers, row: int, name: str) -> Pred
         return Prediction(name, label, prob, "ok", set=fitting)
     reason = f"unsure: The most probable class is {label!r} with {prob:.3f}, and {rule.threshold:.3f} is needed."
     if verdict == UNLIKE:
-        reason = "unlike: It is unlike the pictures that were learned from."
+        # What the sets promise is about pictures like those; about others nothing is known.
+        reason, fitting = "unlike: It is unlike the pictures that were learned from.", ()
     return Prediction(name, "", prob, "unknown", reason, fitting)
 
 

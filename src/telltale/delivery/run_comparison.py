@@ -24,6 +24,7 @@ from telltale.evaluation.evaluation import score
 from telltale.evaluation.metrics import Interval
 from telltale.progress import Note, Tell, silent
 from telltale.training.ledger import record_look
+from telltale.training.run import Run
 from telltale.values import to_plain
 from telltale.words import enumerate_words, fit, printable, shorten
 
@@ -114,15 +115,16 @@ class RunComparison:
 PAIR_COLUMNS = ("first", "second", "both right", "only first", "only second", "neither", "p")
 
 
-def compare_runs(paths: Sequence[str | Path], *, seed: int = 0, tell: Tell = silent) -> RunComparison:
-    """The runs in these folders on the test pictures that all have scored and none has learned from.
+def compare_runs(paths: Sequence[str | Path | Run], *, seed: int = 0, tell: Tell = silent) -> RunComparison:
+    """These runs, or the runs in these folders, on the test pictures that all have scored and none has learned from.
 
     Where a run's classifier knows a picture (it has learned from it, from one that looks the same, or chose between
     settings with it), the picture is left out for all, and `notes` say so. A look is written into the ledger of every
     run. Raises `DataError` where no picture is left, `RecipeError` for fewer than two different runs, `BundleError` for
     a run that is not finished or damaged. `seed` is that of the bootstrap of the log loss.
     """
-    tested = [read_answers(path) for path in _check_paths(paths)]
+    folders = [one.folder if isinstance(one, Run) else one for one in paths]
+    tested = [read_answers(path) for path in _check_paths(folders)]
     names = _name(tested)
     notes, rows = _find_common(tested, names)
     pictures = [one.index.take(own) for one, own in zip(tested, rows, strict=True)]
@@ -134,7 +136,7 @@ def compare_runs(paths: Sequence[str | Path], *, seed: int = 0, tell: Tell = sil
         for name, one, own in zip(names, tested, rows, strict=True)
     }
     comparison = compare_all(answered, answers, seed=seed)
-    by = f"telltale compare {' '.join(map(str, paths))}"
+    by = f"telltale compare {' '.join(map(str, folders))}"
     runs = []
     for name, one in zip(names, tested, strict=True):
         figures = score(labels, answers[name], classes, paths=answered.paths, clusters=answered.groups).metrics
@@ -146,6 +148,8 @@ def compare_runs(paths: Sequence[str | Path], *, seed: int = 0, tell: Tell = sil
     for note in notes:
         tell(Note(note))
     tell(Note(LOOKED, warning=True))
+    counts = ", ".join(f"{printable(one.name)} {one.looks}" for one in runs)
+    tell(Note(f"Test pictures were scored so often until now: {counts} times."))
     return RunComparison(tuple(runs), comparison, pictures[0], tuple(notes))
 
 
