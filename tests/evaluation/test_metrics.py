@@ -9,6 +9,7 @@ from scipy.stats import binomtest
 from sklearn import metrics as reference
 
 from telltale.evaluation import means, metrics
+from telltale.evaluation.clustered import share_right
 
 
 @st.composite
@@ -47,11 +48,13 @@ def test_figures_equal_scikit_learn(case):
     assert metrics.confusion_matrix(labels, probabilities).tolist() == expected.tolist()
     per_class = reference.precision_recall_fscore_support(labels, said, labels=classes, zero_division=0)
     for ours, theirs in zip(
-        (metrics.precision(counts), metrics.recall(counts), metrics.f1(counts)), per_class[:3], strict=True
+        (metrics.share(counts.hits, counts.said), metrics.share(counts.hits, counts.support), metrics.f1(counts)),
+        per_class[:3],
+        strict=True,
     ):
         assert ours == exactly(theirs)
     assert counts.support.tolist() == per_class[3].tolist()
-    assert metrics.accuracy(counts).value == exactly(reference.accuracy_score(labels, said))
+    assert share_right(labels == said).value == exactly(reference.accuracy_score(labels, said))
     assert balanced.value == exactly(reference.balanced_accuracy_score(labels, said))
     present = sorted(set(labels.tolist()))
     expected = reference.f1_score(labels, said, labels=present, average="macro", zero_division=0)
@@ -69,7 +72,7 @@ def test_figures_equal_scikit_learn(case):
 def test_top_k_equals_scikit_learn(case, k):
     labels, probabilities = case
     classes = probabilities.shape[1]
-    ours = metrics.top_k_accuracy(labels, probabilities, k).value
+    ours = share_right(metrics.among_top(labels, probabilities, k)).value
     if classes > 2:  # scikit-learn breaks ties towards the last class, we towards the first as argmax does: mirrored
         mirrored = probabilities[:, ::-1]
         theirs = reference.top_k_accuracy_score(classes - 1 - labels, mirrored, k=k, labels=list(range(classes)))
@@ -83,8 +86,9 @@ def test_top_k_equals_scikit_learn(case, k):
 def test_intervals_hold_their_value_and_stay_in_range(case):
     labels, probabilities = case
     counts, *means = figures(labels, probabilities)
-    shares = [*metrics.f1_intervals(counts), *metrics.wilson(counts.hits, counts.said), metrics.accuracy(counts)]
-    for one in [*shares, *means, metrics.top_k_accuracy(labels, probabilities, 2)]:
+    shares = [*metrics.f1_intervals(counts), *metrics.wilson(counts.hits, counts.said)]
+    right = [metrics.among_top(labels, probabilities, k) for k in (1, 2)]
+    for one in [*shares, *means, *(share_right(one) for one in right)]:
         assert 0 <= one.low <= one.value + 1e-12
         assert one.value - 1e-12 <= one.high <= 1
 
@@ -104,15 +108,16 @@ def test_empty_set_gives_zeros_that_admit_ignorance():
     labels, probabilities = np.empty(0, np.int64), np.empty((0, 3))
     counts, balanced, macro = figures(labels, probabilities)
     nothing = metrics.Interval(0.0, 0.0, 1.0)
-    assert [metrics.accuracy(counts), balanced, macro, *metrics.f1_intervals(counts)] == [nothing] * 6
-    assert metrics.top_k_accuracy(labels, probabilities) == nothing
+    first = share_right(metrics.among_top(labels, probabilities, 1))
+    assert [first, balanced, macro, *metrics.f1_intervals(counts)] == [nothing] * 6
+    assert share_right(metrics.among_top(labels, probabilities, 5)) == nothing
     loss = metrics.log_loss(metrics.log_losses(labels, probabilities))
     assert (loss.value, loss.low, round(loss.high, 2)) == (0.0, 0.0, 36.04)
 
 
 def test_one_image_leaves_nearly_everything_open():
-    counts, balanced, macro = figures(np.array([1]), np.array([[0.2, 0.8]]))
-    for one in (metrics.accuracy(counts), balanced, macro):
+    _, balanced, macro = figures(np.array([1]), np.array([[0.2, 0.8]]))
+    for one in (share_right(np.array([True])), balanced, macro):
         assert one.value == 1.0
         assert one.low < 0.4
     loss = metrics.log_loss(metrics.log_losses(np.array([1]), np.array([[0.2, 0.8]])))
@@ -151,7 +156,7 @@ def test_intervals_cover_the_truth(shares, recalls, images):
         confusion = generator.multinomial(images, cells.ravel()).reshape(classes, classes)
         counts = metrics.count(confusion)
         found = [
-            metrics.accuracy(counts),
+            metrics.wilson(np.array([np.trace(confusion)]), np.array([images]))[0],
             means.balanced_accuracy(confusion),
             means.macro_f1(confusion),
             metrics.f1_intervals(counts)[0],
@@ -169,7 +174,7 @@ def test_intervals_of_means_are_those_of_a_bootstrap_where_that_is_good():
     drawn = generator.multinomial(1000, confusion.ravel() / 1000, size=1000).reshape(-1, 3, 3)
     counts = [metrics.count(one) for one in drawn]
     for found, figure in (
-        (means.balanced_accuracy(confusion), metrics.recall),
+        (means.balanced_accuracy(confusion), lambda counts: metrics.share(counts.hits, counts.support)),
         (means.macro_f1(confusion), metrics.f1),
     ):
         ends = np.quantile([figure(one).mean() for one in counts], [0.025, 0.975])

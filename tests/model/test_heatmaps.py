@@ -19,8 +19,8 @@ from telltale.model.features import Extractor
 from telltale.model.gradients import GradientMaps
 from telltale.model.head import Head
 from telltale.model.heatmaps import HeatMapper, draw_heatmaps
-from telltale.model.margin import Question
 from telltale.model.network import Network, count_features
+from telltale.model.question import Question
 from telltale.model.seeding import seeded
 from telltale.model.zoo import create_backbone, load_pretrained
 

@@ -99,13 +99,11 @@ def predict(
     total = sum(len(paths) for _, paths, _ in found)
     pictures = ((store, path, name(path)) for store, paths, name in found for path in paths)
 
-    def work(chunk: list[tuple[Store, str, str]]) -> list[Prediction]:
-        return _answer(chunk, known, onlooker)
+    readers = max((store.readers for store, _, _ in found), default=1)
 
     def rows() -> Iterator[Prediction]:
         done = 0
-        readers = max([workers(), *(store.readers for store, _, _ in found)])
-        for answers in map_in_order(work, _chunks(pictures), threads=readers):
+        for answers in _answer_all(pictures, known, onlooker, readers=readers):
             done += len(answers)
             tell(Advance("predict", done, total))
             yield from answers
@@ -116,11 +114,7 @@ def predict(
 def predict_stored(classifier: Classifier, store: Store, paths: Iterable[str]) -> Iterator[Prediction]:
     """A `Prediction` for each of these paths in `store`, in their order: for pictures that an `Index` names."""
     pictures = ((store, path, path) for path in paths)
-
-    def work(chunk: list[tuple[Store, str, str]]) -> list[Prediction]:
-        return _answer(chunk, classifier, None)
-
-    for answers in map_in_order(work, _chunks(pictures), threads=max(workers(), store.readers)):
+    for answers in _answer_all(pictures, classifier, None, readers=store.readers):
         yield from answers
 
 
@@ -138,6 +132,17 @@ def _pictures(location: str | Path, *, may_be_missing: bool) -> tuple[Store, lis
 def _chunks(pictures: Iterator[tuple[Store, str, str]]) -> Iterator[list[tuple[Store, str, str]]]:
     while chunk := list(islice(pictures, _CHUNK)):
         yield chunk
+
+
+def _answer_all(
+    pictures: Iterator[tuple[Store, str, str]], classifier: Classifier, onlooker: Onlooker | None, *, readers: int
+) -> Iterator[list[Prediction]]:
+    """Answers chunk by chunk, in order; so many `readers` at once are best for the stores."""
+
+    def work(chunk: list[tuple[Store, str, str]]) -> list[Prediction]:
+        return _answer(chunk, classifier, onlooker)
+
+    return map_in_order(work, _chunks(pictures), threads=max(workers(), readers))
 
 
 def _answer(chunk: list[tuple[Store, str, str]], classifier: Classifier, onlooker: Onlooker | None) -> list[Prediction]:

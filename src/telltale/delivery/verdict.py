@@ -6,6 +6,7 @@ from typing import Final
 
 from telltale.delivery.content import ReportContent
 from telltale.evaluation.baselines import Baseline
+from telltale.evaluation.confusions import most_confused
 from telltale.evaluation.evaluation import ClassScore, Evaluation
 from telltale.evaluation.metrics import Interval
 from telltale.evaluation.selective import Selective
@@ -177,15 +178,10 @@ def _describe_others(first: ClassScore, others: Sequence[ClassScore]) -> str:
 
 def _describe_pair(evaluation: Evaluation) -> str:
     """The most frequent mistake, where it happened more than once."""
-    wrong = evaluation.confusion.copy()
-    wrong[range(len(wrong)), range(len(wrong))] = 0
-    true, said = divmod(int(wrong.argmax()), len(wrong))
-    times = int(wrong[true, said])
-    if times < 2:
-        return ""
-    support = int(evaluation.confusion[true].sum())
-    names = name(evaluation.classes[true]), name(evaluation.classes[said])
-    return f" The most frequent mistake: {names[0]} called {names[1]}, {times:,} of {support:,} times."
+    return "".join(
+        f" The most frequent mistake: {name(one.true)} called {name(one.predicted)}, {one.count:,} of {one.of:,} times."
+        for one in most_confused(evaluation, 1)
+    )
 
 
 def _judge_refusals(content: ReportContent) -> Sentence:

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from telltale.data.index import Index
 from telltale.data.sampling import sample_evenly
 from telltale.data.splits import Splits
-from telltale.evaluation.metrics import Interval, wilson
+from telltale.evaluation.clustered import share_right
+from telltale.evaluation.metrics import Interval
 from telltale.evaluation.nearest import name_nearest
 from telltale.evaluation.shortcuts import LEAK, Shortcut, file_facts, judge, read_hints
 from telltale.model.features import Extractor, features
@@ -152,7 +153,7 @@ def _score_nearest(parts: _Parts, extractor: Extractor, tell: Tell) -> Baseline:
 
 
 def _score(name: str, said: NDArray[Any], parts: _Parts, says: str) -> Baseline:
-    accuracy = wilson(np.array([(said == parts.test.codes).sum()]), np.array([len(said)]))[0]
+    accuracy = share_right(said == parts.test.codes)
     start, _, end = says.rpartition("{}")  # the last: a class may be called so, too
     return Baseline(name, accuracy, f"{start}{100 * accuracy.value:.1f} %{end}")
 

@@ -93,11 +93,11 @@ def number_clusters(clusters: Ints | None) -> NDArray[np.int64] | None:
     return numbers.astype(np.int64) if len(names) < len(clusters) else None
 
 
-def share_right(right: Bools, clusters: Ints | None) -> Interval:
+def share_right(right: Bools, clusters: Ints | None = None) -> Interval:
     """Share of pictures that are right: Wilson's interval where `clusters` is None, else that by clusters.
 
     >>> right, patients = np.repeat([True, True, True, False], 10), np.repeat([0, 1, 2, 3], 10)
-    >>> print(share_right(right, None), share_right(right, patients))
+    >>> print(share_right(right), share_right(right, patients))
     0.750 [0.598, 0.858] 0.750 [0.301, 0.954]
     """
     if clusters is None:

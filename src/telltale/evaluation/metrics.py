@@ -84,16 +84,6 @@ def count(confusion: Ints) -> Counts:
     return Counts(np.diagonal(whole).copy(), whole.sum(axis=1), whole.sum(axis=0))
 
 
-def precision(counts: Counts) -> NDArray[np.float64]:
-    """Of the pictures called so, the share that are of the class."""
-    return share(counts.hits, counts.said)
-
-
-def recall(counts: Counts) -> NDArray[np.float64]:
-    """Of the pictures of the class, the share called so."""
-    return share(counts.hits, counts.support)
-
-
 def f1(counts: Counts) -> NDArray[np.float64]:
     """Harmonic mean of precision and recall."""
     return share(2 * counts.hits, counts.support + counts.said)
@@ -151,11 +141,6 @@ def as_f1(values: NDArray[np.float64], parts: list[Interval]) -> list[Interval]:
     ]
 
 
-def accuracy(counts: Counts) -> Interval:
-    """Share of pictures that are right."""
-    return wilson(counts.hits.sum(keepdims=True), counts.support.sum(keepdims=True))[0]
-
-
 def subtract(one: Interval, other: Interval) -> Interval:
     """`one` minus `other`, figures of different pictures; each end is as far as both parts' distances together reach.
 
@@ -169,11 +154,6 @@ def subtract(one: Interval, other: Interval) -> Interval:
     below = float(np.hypot(one.value - one.low, other.high - other.value))
     above = float(np.hypot(one.high - one.value, other.value - other.low))
     return Interval(value, value - below, value + above)
-
-
-def top_k_accuracy(labels: Ints, probabilities: Floats, k: int = 5) -> Interval:
-    """Share of pictures whose true class is among the `k` most probable."""
-    return wilson(np.array([among_top(labels, probabilities, k).sum()]), np.array([len(labels)]))[0]
 
 
 def among_top(labels: Ints, probabilities: Floats, k: int = 5) -> NDArray[np.bool_]:

@@ -25,8 +25,9 @@ from telltale.data.measures import THUMBNAIL
 from telltale.data.sampling import sample_evenly
 from telltale.data.splits import deal_folds, find_units
 from telltale.data.thumbnails import read_thumbnails
+from telltale.evaluation.clustered import share_right
 from telltale.evaluation.held_out import LEAST_FOLDS, predict_held_out
-from telltale.evaluation.metrics import Interval, wilson
+from telltale.evaluation.metrics import Interval
 from telltale.model.head import Floats
 from telltale.progress import Tell, silent
 
@@ -106,7 +107,7 @@ def find_shortcuts(
     found = []
     for name, matrix in seen.items():
         said = predict_held_out(matrix, labels, folds, classes=classes, seed=seed).argmax(axis=1)
-        accuracy = wilson(np.array([(said == labels).sum()]), np.array([len(labels)]))[0]
+        accuracy = share_right(said == labels)
         found.append(Shortcut(name, accuracy, baseline, len(labels), tuple(alone) if name == "file facts" else ()))
     return tuple(found)
 

@@ -29,8 +29,9 @@ from telltale.data.duplicates import find_duplicates
 from telltale.data.index import Index
 from telltale.data.splits import deal_folds, find_units
 from telltale.errors import DataError
+from telltale.evaluation.clustered import share_right
 from telltale.evaluation.held_out import LEAST_FOLDS, predict_held_out
-from telltale.evaluation.metrics import Interval, wilson
+from telltale.evaluation.metrics import Interval
 from telltale.model.features import Extractor, features
 from telltale.model.head import Floats
 from telltale.progress import Tell, silent
@@ -140,11 +141,10 @@ def find_suspects(
         )
     matrix = features(pictures, extractor, tell=tell)
     probabilities = predict_held_out(matrix, pictures.codes, dealt, classes=len(pictures.classes), seed=seed)
-    right = np.array([(probabilities.argmax(axis=1) == pictures.codes).sum()])
     return Suspects(
         pictures,
         rank_suspects(probabilities, pictures.codes),
-        wilson(right, np.array([len(pictures)]))[0],
+        share_right(probabilities.argmax(axis=1) == pictures.codes),
         probabilities,
     )
 

@@ -16,7 +16,7 @@ from telltale.device import cores
 from telltale.model.backbone import Backbone
 from telltale.model.engine import FIRST_USE, Squares
 from telltale.model.head import Floats
-from telltale.model.margin import Question
+from telltale.model.question import Question
 from telltale.threads import pieces
 
 TOLERANCE: Final = 1e-3

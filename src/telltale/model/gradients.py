@@ -22,7 +22,7 @@ from telltale.errors import ModelError
 from telltale.model.backbone import Architecture, Backbone
 from telltale.model.engine import Squares, load_network
 from telltale.model.head import Floats
-from telltale.model.margin import Question
+from telltale.model.question import Question
 from telltale.model.weights import first_line
 from telltale.threads import pieces
 

@@ -14,7 +14,7 @@ from telltale.model.class_maps import open_class_maps
 from telltale.model.classifier import Classifier
 from telltale.model.engine import Squares
 from telltale.model.head import Floats
-from telltale.model.margin import Question
+from telltale.model.question import Question
 
 
 class _Source(Protocol):
@@ -57,7 +57,7 @@ def draw_heatmaps(
     network sees: `Preprocess.place_back` lays them over the picture. 1 is the place that says most for the class, and 0
     the one that says least, or one that speaks against it: a picture's places are compared with one another, not with
     those of other pictures. Raises `ModelError` where the network has no map of places. What is weighed, and the
-    papers: `telltale.model.margin`, `class_maps` and `gradients`.
+    papers: `telltale.model.question`, `class_maps` and `gradients`.
     """
     mapper = HeatMapper(classifier)
     return mapper.draw([classifier.extractor.preprocess.apply(picture) for picture in pictures], classes)

@@ -136,8 +136,8 @@ def _deal(train: Index, radius: float, seed: int) -> NDArray[np.int64]:
 def _ask_other(
     splits: Splits, extractor: Extractor, head: Head, classes: int, tell: Tell
 ) -> tuple[Familiarity, _HeldOut]:
-    part: Index | None = getattr(splits, "calibration", None)
-    if part is not None and len(part):
+    part = splits.calibration
+    if len(part):
         source = f"{len(part):,} calibration pictures, used for nothing else"
     else:
         part = splits.validation

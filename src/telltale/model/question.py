@@ -1,14 +1,11 @@
 """What tells one class from the others in features: the question that a heat map answers."""
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from telltale.model.head import Floats, Head
-
-_ALONE: Final = 1
 
 
 class Question:
@@ -27,9 +24,9 @@ class Question:
         self._head = head
         self._classes = None if classes is None else np.asarray(classes, np.int64)
         count = len(head.bias)
-        stretch = np.float32(count / (count - 1) if count > _ALONE else 1)
-        shared = count > _ALONE
-        self._weight = stretch * (head.weight - shared * head.weight.mean(axis=0))
+        self._weight = head.weight
+        if count > 1:  # else there are no others
+            self._weight = np.float32(count / (count - 1)) * (head.weight - head.weight.mean(axis=0))
 
     def weigh(self, features: Floats, start: int = 0) -> Floats:
         """Weight of each feature in the margin, float32 `[n, features]`, for the pictures from number `start` on."""
