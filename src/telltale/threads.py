@@ -1,5 +1,6 @@
 """Work on several threads with results in order and memory flat."""
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,6 +31,20 @@ def map_in_order(work: Callable[[Item], Result], items: Iterable[Item], *, threa
         finally:
             for future in waiting:
                 future.cancel()
+
+
+@contextlib.contextmanager
+def single_threaded() -> Iterator[None]:
+    """Inside the block a matrix product takes one thread, in all of this process.
+
+    For many small ones, or one in each of several threads of ours: OpenBLAS's threads spin while they wait for each
+    other. Five heads on 2,000 features of 1,280 numbers take 0.3 s of one core, and 0.5 s of two, or 2 s where another
+    process wants a core too (benchmarks/RESULTS.md#evaluation).
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
 
 
 def pieces(count: int, size: int) -> Iterator[range]:

@@ -44,6 +44,7 @@ ONLY = {  # a library that one or two files know
     "mlflow": {"training.trackers.mlflow"},
     "requests": {"storage.credentials", "storage.deadline", "storage.drive_calls"},
     "tensorboard": {"training.trackers.tensorboard"},
+    "threadpoolctl": {"threads"},
     "typer": {"cli"},
     "rich": {"cli"},
     "wandb": {"training.trackers.offline", "training.trackers.wandb"},

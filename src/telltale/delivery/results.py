@@ -14,6 +14,7 @@ from telltale.delivery.shown_pictures import choose_pictures
 from telltale.evaluation.baselines import Baseline, judge_baselines, score_baselines
 from telltale.evaluation.learning_curve import draw_learning_curve
 from telltale.model.bundle import change_card
+from telltale.threads import single_threaded
 from telltale.training.fitting import PREVIEW, versions
 from telltale.training.ledger import read_looks
 
@@ -47,8 +48,9 @@ def collect(training: Training, tools: Tools) -> ReportContent:
     baselines, curve = tuple[Baseline, ...](), None
     if not training.run.recipe.folds:
         extractor, seed = training.classifier.extractor, training.run.recipe.seed
-        baselines = score_baselines(splits, extractor, seed=seed, tell=tools.tell)
-        curve = draw_learning_curve(splits, extractor, seed=seed, tell=tools.tell)
+        with single_threaded():  # many small heads
+            baselines = score_baselines(splits, extractor, seed=seed, tell=tools.tell)
+            curve = draw_learning_curve(splits, extractor, seed=seed, tell=tools.tell)
     warnings = judge_baselines(baselines, training.test.metrics["accuracy"])
     return ReportContent(
         title=training.run.name,
