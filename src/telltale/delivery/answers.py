@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,8 @@ from telltale.files import measure_folder, read_json
 from telltale.model.bundle import FORMAT_VERSION, IN_RUN, find_bundle
 from telltale.training.run import Run, open_run
 
-PREDICTIONS = "test_predictions.parquet"
+ANSWERS: Final = "test_predictions.parquet"
+"""In a run folder: what was said of its test pictures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,10 +85,10 @@ def read_answers(path: str | Path) -> Answers:
     """The answers in a run folder; `BundleError` where it is none, is not finished, or does not hold together."""
     run = open_run(path)
     find_bundle(run.folder)
-    source = run.folder / PREDICTIONS
+    source = run.folder / ANSWERS
     if not source.is_file():
         raise BundleError(
-            f"The run {str(run)!r} has no {PREDICTIONS}.",
+            f"The run {str(run)!r} has no {ANSWERS}.",
             expected="A run whose test pictures were scored, as `telltale train` does at its end.",
             do=f"Finish it: telltale train --resume {run}",
         )
