@@ -1,9 +1,9 @@
 """`read_answers`: what a run's classifier answered on its test pictures, as its folder says it, without a network."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -14,13 +14,15 @@ from telltale.data.index import Index
 from telltale.data.manifest import FILE as TRAINING, NEW, Manifest
 from telltale.data.splits import Splits
 from telltale.errors import BundleError
+from telltale.evaluation.evaluation import Evaluation
 from telltale.evaluation.metrics import Floats, Interval
 from telltale.evaluation.predictions import explain_damage, read_predictions
 from telltale.files import measure_folder, read_json
 from telltale.model.bundle import FORMAT_VERSION, IN_RUN, find_bundle
 from telltale.training.run import Run, open_run
 
-PREDICTIONS = "test_predictions.parquet"
+ANSWERS: Final = "test_predictions.parquet"
+"""In a run folder: what was said of its test pictures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,22 +74,21 @@ class Answers:
     @property
     def ece(self) -> Interval | None:
         """Calibration error on its whole test part, where its evaluation has one."""
-        calibration = _read_json(self.run.folder / "evaluation.json").get("calibration")
         try:
-            after = calibration["ece_after"] if calibration else {}
-            return Interval(*(float(after[name]) for name in ("value", "low", "high")))
-        except (KeyError, TypeError, ValueError):
+            check = Evaluation.load(self.run.folder / "evaluation.json").calibration
+        except BundleError:
             return None
+        return check.ece_after if check else None
 
 
 def read_answers(path: str | Path) -> Answers:
     """The answers in a run folder; `BundleError` where it is none, is not finished, or does not hold together."""
     run = open_run(path)
     find_bundle(run.folder)
-    source = run.folder / PREDICTIONS
+    source = run.folder / ANSWERS
     if not source.is_file():
         raise BundleError(
-            f"The run {str(run)!r} has no {PREDICTIONS}.",
+            f"The run {str(run)!r} has no {ANSWERS}.",
             expected="A run whose test pictures were scored, as `telltale train` does at its end.",
             do=f"Finish it: telltale train --resume {run}",
         )
@@ -117,11 +118,3 @@ def _read_fold(folder: Path) -> tuple[pa.Array, Manifest]:
     index = Index.load(folder / "index.arrow")
     splits = Splits.load(folder / "splits.arrow", index)
     return splits.test.table.column("pixels").combine_chunks(), _read_manifest(folder, index)
-
-
-def _read_json(path: Path) -> Mapping[str, Any]:
-    """A JSON object; empty where it cannot be read."""
-    try:
-        return read_json(path, "evaluation", 99)
-    except BundleError:
-        return {}

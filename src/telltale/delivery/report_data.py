@@ -36,10 +36,7 @@ def to_dict(content: ReportContent) -> dict[str, Any]:
         "baselines": [to_plain(one) for one in content.baselines],
         "rule": to_plain(content.rule) if content.rule else None,
         "learning_curve": to_plain(content.curve) if content.curve else None,
-        "confused": [
-            {"true": one.true, "predicted": one.predicted, "times": one.times, "support": one.support}
-            for one in choice.pairs
-        ],
+        "confused": [to_plain(one.confusion) for one in choice.pairs],
         "pictures": [to_plain(one) for one in choice.rows],
         "class_counts": {one: dict(counts) for one, counts in content.class_counts.items()},
         "quarantine": [{"path": path, "reason": why, "detail": detail} for path, why, detail in content.quarantine],

@@ -4,6 +4,7 @@ from dataclasses import asdict, replace
 
 from telltale.data.index import identical_pictures
 from telltale.delivery.album import draw_album
+from telltale.delivery.answers import ANSWERS
 from telltale.delivery.card import write_card
 from telltale.delivery.content import ReportContent
 from telltale.delivery.outcome import Tools, Training
@@ -27,7 +28,7 @@ def save_results(training: Training, tools: Tools) -> None:
     folder = training.run.folder
     training.test.save(folder / "evaluation.json")
     training.validation.save(folder / "validation.json")
-    training.test.save_predictions(folder / "test_predictions.parquet")
+    training.test.save_predictions(folder / ANSWERS)
     heatmaps = write_pictures(training, tools)
     matrix = (folder / CONFUSION).read_bytes()
     content = replace(collect(training, tools), matrix=matrix, heatmaps=heatmaps)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from telltale.data.source import Columns
+from telltale.delivery.answers import ANSWERS
 from telltale.delivery.rehearsal import Rehearsal, Task
 from telltale.device import choose_device
 from telltale.errors import RecipeError
@@ -160,9 +161,9 @@ def compare_runs(one: Path, other: Path) -> tuple[tuple[str, ...], str]:
     if rows[0] != rows[1]:
         return tuple(compared), f"results.csv: {_first_difference(rows[0], rows[1])}"
     compared.append(f"{len(rows[0]) - 1} rows of results.csv")
-    said = [parquet.read_table(folder / "test_predictions.parquet") for folder in (one, other)]
+    said = [parquet.read_table(folder / ANSWERS) for folder in (one, other)]
     if not said[0].equals(said[1]):
-        return tuple(compared), "test_predictions.parquet: other probabilities"
+        return tuple(compared), f"{ANSWERS}: other probabilities"
     return (*compared, f"the probabilities of {said[0].num_rows:,} test pictures"), ""
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from telltale.evaluation.confusions import most_confused
+from telltale.evaluation.confusions import Confusion, most_confused
 from telltale.evaluation.evaluation import Evaluation, Mistake
 from telltale.model.rejection import ACCEPTED, UNLIKE, UNSURE
 
@@ -43,12 +43,9 @@ class PictureRow:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Pictures of `true` that were called `predicted`: how many, of how many, and some of them."""
+    """Two classes that are confused, and some of the pictures."""
 
-    true: str
-    predicted: str
-    times: int
-    support: int
+    confusion: Confusion
     pictures: tuple[PictureRow, ...] = ()
 
 
@@ -140,4 +137,4 @@ def _find_pairs(evaluation: Evaluation, mistakes: list[PictureRow]) -> Iterator[
     """The most frequent mistakes of more than one picture, each with some of its pictures."""
     for one in most_confused(evaluation, MOST_PAIRS):
         found = [row for row in mistakes if (row.true, row.predicted) == (one.true, one.predicted)][:EACH_PAIR]
-        yield Pair(one.true, one.predicted, one.count, one.of, tuple(found))
+        yield Pair(one, tuple(found))

@@ -178,10 +178,10 @@ def _describe_others(first: ClassScore, others: Sequence[ClassScore]) -> str:
 
 def _describe_pair(evaluation: Evaluation) -> str:
     """The most frequent mistake, where it happened more than once."""
-    return "".join(
-        f" The most frequent mistake: {name(one.true)} called {name(one.predicted)}, {one.count:,} of {one.of:,} times."
-        for one in most_confused(evaluation, 1)
-    )
+    for one in most_confused(evaluation, 1):
+        times = f"{one.times:,} of {one.support:,} times"
+        return f" The most frequent mistake: {name(one.true)} called {name(one.predicted)}, {times}."
+    return ""
 
 
 def _judge_refusals(content: ReportContent) -> Sentence:

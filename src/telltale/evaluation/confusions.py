@@ -5,18 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from telltale.evaluation.evaluation import Evaluation
-from telltale.evaluation.metrics import Interval, wilson
 
 
 @dataclass(frozen=True, slots=True)
 class Confusion:
-    """`count` of the `of` pictures of the class `true` were called `predicted`; `share` of them, with its interval."""
+    """`times` of the `support` pictures of the class `true` one was called `predicted`."""
 
     true: str
     predicted: str
-    count: int
-    of: int
-    share: Interval
+    times: int
+    support: int
 
 
 def most_confused(evaluation: Evaluation, most: int = 10) -> tuple[Confusion, ...]:
@@ -25,16 +23,15 @@ def most_confused(evaluation: Evaluation, most: int = 10) -> tuple[Confusion, ..
     >>> from telltale.evaluation.evaluation import score
     >>> said = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.3, 0.7]])
     >>> (one,) = most_confused(score(np.array([0, 0, 0, 1]), said, ["cat", "dog"]))
-    >>> one.true, one.predicted, one.count, one.of, str(one.share)
-    ('cat', 'dog', 2, 3, '0.667 [0.208, 0.939]')
+    >>> one
+    Confusion(true='cat', predicted='dog', times=2, support=3)
     """
     wrong = evaluation.confusion.copy()
     np.fill_diagonal(wrong, 0)
     rows, columns = np.nonzero(wrong > 1)
     counts, support = wrong[rows, columns], evaluation.confusion.sum(axis=1)[rows]
     order = np.lexsort((-counts / np.maximum(support, 1), -counts))[:most]
-    shares = wilson(counts[order], support[order])
     return tuple(
-        Confusion(evaluation.classes[rows[at]], evaluation.classes[columns[at]], int(counts[at]), int(support[at]), one)
-        for at, one in zip(order.tolist(), shares, strict=True)
+        Confusion(evaluation.classes[rows[at]], evaluation.classes[columns[at]], int(counts[at]), int(support[at]))
+        for at in order.tolist()
     )
