@@ -141,8 +141,8 @@ def fit_without(
     `features` `[n, d]` are numbers, `labels` and `folds` int `[n]`, `rows` row numbers. All heads share one copy of
     the features, standardised by all of `rows`, and learn from views of it. Of few classes that costs no
     diagonalisation: L-BFGS needs as many passes as in the basis of `fit_head` (210 and 204 for 5 folds of 2,000 photos
-    of 2 classes). Of many, or where there are fewer pictures than features, the basis saves more than it costs (529 photos
-    of 120 classes: 1.5 s instead of 8.8 s).
+    of 2 classes). Of many, or where there are fewer pictures than features, the basis saves more than it
+    costs (529 photos of 120 classes: 1.5 s instead of 8.8 s).
     """
     order = rows[np.argsort(folds[rows], kind="stable")]
     known = np.empty((len(order), features.shape[1]), np.float32)
