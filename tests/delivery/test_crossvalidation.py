@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from telltale.errors import DataError, RecipeError
 from telltale.evaluation.evaluation import Evaluation
 from telltale.evaluation.scoring import evaluate
 from telltale.model.bundle import load
+from telltale.model.rejection import ACCEPTED
 from telltale.progress import Note
 from telltale.training.recipe import Recipe
 
@@ -61,6 +63,28 @@ def test_every_picture_is_tested_once(pictures, backbone):
     with pytest.raises(DataError, match="were learned from by this classifier"):
         evaluate(classifier, pictures)
     assert evaluate(classifier, pictures, seen="skip").seen.learned == 0
+
+
+def test_what_the_folds_accept_and_their_sets_are_counted_together(pictures):
+    training = train(pictures, replace(FOLDED, precision=0.9))
+    test, folder = training.test, training.run.folder
+    found = test.selective
+    assert len(test.verdicts) == len(test.strangeness) == test.images == 40
+    assert found.accepted + found.unsure + found.unlike == 40
+    assert found.coverage.value == (test.verdicts == ACCEPTED).mean()
+    assert found.threshold == load(folder).rule.threshold
+    assert sum(test.sets.sizes.values()) == 40
+    # Each picture by the rule of its own fold, whose classifier says the same when it is asked again.
+    index, accepted, held = Index.load(folder / "index.arrow"), 0, 0.0
+    for number, splits in enumerate(split_folds(index, 3, seed=4), 1):
+        one = evaluate(load(folder / f"fold-{number}"), splits.test)
+        accepted += one.selective.accepted
+        held += one.sets.coverage.value * one.images
+    assert found.accepted == accepted
+    assert test.sets.coverage.value == pytest.approx(held / 40)
+    assert test.calibration is None, "each fold has its own temperature"
+    read = Evaluation.load(folder / "evaluation.json")
+    assert (read.selective, read.sets) == (found, test.sets)
 
 
 def test_the_same_seed_gives_the_same_folds(pictures):

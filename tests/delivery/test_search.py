@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from telltale.data.index import Index
+from telltale.data.source import Columns
 from telltale.data.splits import Splits
 from telltale.delivery.gallery import show
 from telltale.delivery.run_list import list_runs
@@ -117,6 +118,27 @@ def check_files(found):
         assert words in " ".join(text.split("\n"))
     assert "is right most often" in found._repr_html_()
     assert found.following == "telltale predict comparisons/pictures/probe PHOTO.jpg"
+
+
+def test_pictures_of_a_group_are_one_witness_in_the_paired_test(pictures, tmp_path):
+    """Two pictures of each patient: the p value counts patients."""
+    rows = [
+        f"{path.relative_to(pictures)},{path.parent.name},{path.parent.name}-{number // 2}"
+        for folder in sorted(pictures.iterdir())
+        for number, path in enumerate(sorted(folder.iterdir()))
+    ]
+    (pictures / "list.csv").write_text("\n".join(["path,label,patient", *rows]) + "\n")
+    settings = SearchSettings(
+        {**CNN, "epochs": 1, "val_split": 0.4},
+        vary=("lr=1e-9",),
+        candidates=(Candidate("probe", Recipe(model=NETWORK, img_size=SIDE, val_split=0.4)),),
+    )
+    found = search(pictures / "list.csv", settings, columns=Columns(group="patient"))
+    splits = Splits.load(found.folder / "splits.arrow", Index.load(found.folder / "index.arrow"))
+    groups = set(splits.validation.table.column("group").to_pylist())
+    against = found.ranked[1].against
+    assert against.clusters == len(groups) == len(splits.validation) / 2
+    assert against.p >= 0.5 ** (len(groups) - 1), "so many patients cannot show more"
 
 
 def test_the_same_command_again_trains_nothing_twice(pictures):

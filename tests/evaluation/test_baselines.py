@@ -2,8 +2,10 @@
 
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -75,6 +77,18 @@ def test_the_score_is_that_of_the_test_part_and_the_majority_that_of_the_trainin
     majority = score_baselines(splits, None)[0]
     assert majority.accuracy == wilson(np.array([10]), np.array([20]))[0]
     assert majority.says == "Always saying 'class-0' is right for 50.0 %."
+
+
+def test_test_pictures_of_a_group_are_one_witness(tmp_path):
+    splits = write(tmp_path / "pictures", told_by_quality, counts=(30, 30))
+    index = splits.index
+    place = index.table.column_names.index("group")
+    groups = pa.array([f"patient {row // 5}" for row in range(len(index))])
+    grouped = replace(index, table=index.table.set_column(place, "group", groups))
+    parts = np.repeat(np.array([0, 1, 2, 0, 1, 2], np.int8), 10)
+    alone, found = (score_baselines(Splits(one, parts), None)[0].accuracy for one in (index, grouped))
+    assert found.value == alone.value == 0.5
+    assert found.high - found.low > 1.2 * (alone.high - alone.low)
 
 
 def test_labels_of_the_test_part_have_no_part_in_what_is_said(tmp_path):

@@ -59,3 +59,13 @@ def test_the_check_counts_sizes():
     assert prediction_sets(rule(0.35), table).sum() == 5
     empty = check_sets(np.zeros(0, np.int64), table[:0], rule(0.35))
     assert (empty.mean_size, empty.sizes, empty.coverage.high) == (0.0, {}, 1.0)
+
+
+def test_the_coverage_counts_groups():
+    probabilities, labels = draw(100, 3, np.random.default_rng(5))
+    probabilities, labels = np.repeat(probabilities, 4, axis=0), np.repeat(labels, 4)
+    alone = check_sets(labels, probabilities, rule(0.2))
+    found = check_sets(labels, probabilities, rule(0.2), np.repeat(np.arange(100), 4))
+    assert check_sets(labels, probabilities, rule(0.2), np.arange(400)) == alone
+    assert (found.sizes, found.coverage.value) == (alone.sizes, pytest.approx(alone.coverage.value))
+    assert found.coverage.high - found.coverage.low > 1.5 * (alone.coverage.high - alone.coverage.low)

@@ -14,6 +14,7 @@ from telltale.data.samples import draw_samples
 from telltale.data.splits import find_units
 from telltale.evaluation.clustered import find_clusters
 from telltale.evaluation.scoring import evaluate
+from telltale.model.rejection import RejectRule
 
 
 def group(index, names):
@@ -89,3 +90,14 @@ def test_what_is_right_of_new_pictures_counts_groups_too(classifier, pictures):
     alone = evaluate(known, index, seen="mark")
     found = evaluate(known, group(index, [f"patient {row // 10}" for row in range(40)]), seen="mark")
     assert width(found.seen.accuracy_on_new) > 1.2 * width(alone.seen.accuracy_on_new)
+
+
+def test_what_is_accepted_and_what_the_sets_hold_counts_groups_too(classifier, pictures):
+    judging = replace(classifier, rule=RejectRule(0.9, 0.6, np.inf, 0.9, 0.4, 40, False))
+    index = scan(pictures)
+    alone = evaluate(judging, index)
+    found = evaluate(judging, group(index, [f"patient {row // 10}" for row in range(40)]))
+    assert found.selective.coverage.value == alone.selective.coverage.value
+    assert width(found.selective.coverage) > width(alone.selective.coverage)
+    assert width(found.selective.accuracy) > width(alone.selective.accuracy)
+    assert width(found.sets.coverage) > width(alone.sets.coverage)

@@ -130,3 +130,36 @@ def test_where_all_is_unlike_there_is_no_curve():
     )
     assert found.curve == ()
     assert (found.accuracy.low, found.accuracy.high) == (0.0, 1.0)
+
+
+def test_pictures_of_a_group_are_one_witness():
+    rng = np.random.default_rng(4)
+    confidence, right = draw(120, rng)
+    confidence, right = np.repeat(confidence, 5), np.repeat(right, 5)
+    labels, probabilities = table(confidence, right)
+    rule = RejectRule(0.9, 0.9, 2.0, 0.95, 0.5, 100, True)
+    verdicts = judge(rule, probabilities, None)
+    patients = np.repeat(np.arange(120) * 3, 5)  # numbers may have gaps
+    alone = check_selective(labels, probabilities, verdicts, rule)
+    found = check_selective(labels, probabilities, verdicts, rule, patients)
+    assert check_selective(labels, probabilities, verdicts, rule, np.arange(600)) == alone
+    pairs = [(found.coverage, alone.coverage), (found.accuracy, alone.accuracy)]
+    pairs += [(one.accuracy, two.accuracy) for one, two in zip(found.curve[5:], alone.curve[5:], strict=True)]
+    for wide, narrow in pairs:
+        assert wide.value == pytest.approx(narrow.value)
+        assert wide.high - wide.low > 1.2 * (narrow.high - narrow.low)
+    strict = check_selective(labels, probabilities, np.full(600, UNSURE, np.int8), rule, patients)
+    assert (strict.accuracy.low, strict.accuracy.high) == (0.0, 1.0)
+
+
+def test_only_clusters_of_accepted_pictures_count_for_their_accuracy():
+    """The refused ones are of a large group, the accepted ones each of their own."""
+    confidence, right = np.repeat([0.95, 0.6], 40), np.arange(80) % 8 > 0
+    labels, probabilities = table(confidence, right)
+    rule = RejectRule(0.9, 0.9, 2.0, 0.95, 0.5, 100, True)
+    verdicts = judge(rule, probabilities, None)
+    clusters = np.minimum(np.arange(80), 40)
+    alone = check_selective(labels, probabilities, verdicts, rule)
+    found = check_selective(labels, probabilities, verdicts, rule, clusters)
+    assert found.accuracy == alone.accuracy
+    assert found.coverage != alone.coverage

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from telltale.data.splits import Splits
+from telltale.data.index import scan
+from telltale.data.splits import Splits, split
 from telltale.errors import RecipeError
 from telltale.model.features import features
 from telltale.model.rejection import ACCEPTED, UNLIKE, judge, prediction_sets
@@ -87,15 +88,68 @@ def test_a_part_that_is_kept_for_calibration_is_used_instead(splits, extractor, 
     assert "validation" in calibrate(splits, extractor, probe.head, penalty=None).facts["source"]
 
 
-@pytest.mark.parametrize("count", [2, 3, 9])
-def test_hardly_any_training_pictures_are_calibrated_with_care(splits, extractor, probe, count):
-    rows = np.flatnonzero(splits.parts == 0)[:: max(1, len(splits.train) // count)][:count]
-    few = replace(splits, parts=np.where(np.isin(np.arange(len(splits.parts)), rows), 0, -1).astype(np.int8))
-    assert len(few.train) == count
-    found = calibrate(few, extractor, probe.head, penalty=1.0)
-    assert found.rule.pictures == count
+def keep(splits, counts):
+    """`splits` with so many training pictures of the classes, and the others in no part."""
+    parts = np.where(splits.parts == 0, -1, splits.parts).astype(np.int8)
+    for code, count in enumerate(counts):
+        parts[np.flatnonzero((splits.parts == 0) & (splits.index.codes == code))[:count]] = 0
+    return replace(splits, parts=parts)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("counts", [(2, 2), (2, 2, 2, 2), (3, 2), (5, 4, 3, 2)])
+def test_hardly_any_training_pictures_are_calibrated_with_care(splits, extractor, probe, counts, seed, monkeypatch):
+    few, dealt, real = keep(splits, counts), [], module.cross_fit
+
+    def watch(known, labels, folds, **settings):
+        dealt.append(folds)
+        return real(known, labels, folds, **settings)
+
+    monkeypatch.setattr(module, "cross_fit", watch)
+    found = calibrate(few, extractor, probe.head, penalty=1.0, aims=Aims(seed=seed))
+    assert found.rule.pictures == len(few.train) == sum(counts)
+    assert "learned from others only" in found.facts["source"]
     assert not found.rule.assured
     assert np.isfinite(found.familiarity.score(features(few.train, extractor))).all()
+    for number in np.unique(dealt[0]):
+        assert set(few.train.codes[dealt[0] != number]) == set(few.train.codes), "a head lacks a class"
+
+
+@pytest.mark.parametrize("counts", [(1, 1), (1, 1, 1, 1), (7, 1), (7, 7, 7, 1), (1,)])
+def test_a_class_of_one_training_picture_is_calibrated_on_what_chose_the_penalty(splits, extractor, probe, counts):
+    few = keep(splits, counts)
+    found = calibrate(few, extractor, probe.head, penalty=1.0)
+    count = len(splits.validation)
+    assert found.facts["source"] == f"{count} validation pictures, which chose the penalty too"
+    assert found.rule.pictures == count
+    assert np.isfinite(found.familiarity.score(features(few.train, extractor))).all()
+
+
+def test_a_class_of_copies_of_one_picture_is_calibrated_on_what_chose_the_penalty(splits, extractor, probe):
+    rows = np.flatnonzero(splits.parts == 0)
+    first = rows[splits.index.codes[rows] == 0][:1]
+    rows = np.concatenate([np.repeat(first, 3), rows[splits.index.codes[rows] > 0], np.flatnonzero(splits.parts == 1)])
+    index = splits.index.take(rows)
+    parts = (np.arange(len(rows)) >= len(rows) - len(splits.validation)).astype(np.int8)
+    found = calibrate(Splits(index, parts, radius=splits.radius), extractor, probe.head, penalty=1.0)
+    assert found.facts["source"].endswith("validation pictures, which chose the penalty too")
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("count", [3, 4])
+def test_a_folder_of_three_or_four_pictures_a_class_is_learned(tmp_path, pictures, extractor, count, seed):
+    for folder in ("red", "blue"):
+        (tmp_path / "few" / folder).mkdir(parents=True)
+        for path in sorted((pictures / folder).iterdir())[:count]:
+            path.rename(tmp_path / "few" / folder / path.name)
+    few = split(scan(tmp_path / "few"), seed=seed)
+    probe = fit_probe(few, extractor, tell=silent)
+    found = calibrate(few, extractor, probe.head, penalty=probe.facts["penalty"], aims=Aims(seed=seed))
+    known = features(few.test, extractor)
+    verdicts = judge(found.rule, found.head.probabilities(known), found.familiarity.score(known))
+    assert len(verdicts) == len(few.test) > 0
+    cross_fitted = np.bincount(few.train.codes).min() > 1
+    assert ("learned from others only" if cross_fitted else "chose the penalty") in found.facts["source"]
 
 
 @pytest.mark.parametrize("values", [{"precision": 1.0}, {"precision": 0.0}, {"coverage": 1.5}])

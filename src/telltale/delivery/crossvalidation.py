@@ -9,9 +9,12 @@ from telltale.data.duplicates import Duplicates
 from telltale.data.index import Index
 from telltale.data.splits import find_units, reserve_calibration, split_folds
 from telltale.delivery.outcome import Tools, Training, train_once
+from telltale.evaluation.conformal import measure_sets, summarise_sets
 from telltale.evaluation.evaluation import Evaluation, Seen, score
+from telltale.evaluation.selective import check_selective
 from telltale.files import write_atomic
 from telltale.model.bundle import copy_bundle
+from telltale.model.rejection import RejectRule
 from telltale.progress import Note
 from telltale.training.fitting import PREVIEW, introduce
 from telltale.training.log import EVENTS, EventLog
@@ -60,25 +63,40 @@ def cross_validate(index: Index, duplicates: Duplicates, recipe: Recipe, run: Ru
     copy_bundle(best.run.bundle, run.bundle)
     write_atomic(run.folder / PREVIEW, (best.run.folder / PREVIEW).read_bytes())
     units = dict(zip(index.paths, find_units(index, duplicates).tolist(), strict=True))
-    test = _join([one.test for one in trainings], units)
+    test = _join(trainings, units, best.classifier.rule)
     return Training(best.classifier, run, best.splits, best.validation, test)
 
 
-def _join(tests: list[Evaluation], units: dict[str, int]) -> Evaluation:
-    """The evaluations of different pictures by classifiers of the same classes as one.
+def _join(trainings: list[Training], units: dict[str, int], rule: RejectRule | None) -> Evaluation:
+    """The tests of the folds, of different pictures by classifiers of the same classes, as one.
 
-    `units` has a number for each path, the same for pictures that belong together.
+    `units` has a number for each path, the same for pictures that belong together. Each picture is accepted or not, and
+    has its set, by the rule of its own fold; `rule`, that of the chosen fold, gives the wanted precision and the
+    threshold that are named. There is no calibration: each fold has its own temperature.
     """
+    tests = [one.test for one in trainings]
     paths = [path for one in tests for path in one.paths]
-    joined = score(
-        np.concatenate([one.labels for one in tests]),
-        np.concatenate([one.probabilities for one in tests]),
-        tests[0].classes,
-        paths=paths,
-        clusters=np.array([units[path] for path in paths]),
+    clusters = np.array([units[path] for path in paths])
+    labels, probabilities, verdicts, strangeness = (
+        np.concatenate([getattr(one, name) for one in tests])
+        for name in ("labels", "probabilities", "verdicts", "strangeness")
     )
+    joined = score(labels, probabilities, tests[0].classes, paths=paths, clusters=clusters)
     learned, alike = (sum(getattr(one.seen, name) for one in tests) for name in ("learned", "alike"))
-    return replace(joined, seen=Seen(learned, alike))
+    joined = replace(joined, seen=Seen(learned, alike))
+    if len(strangeness) == len(labels):
+        joined = replace(joined, strangeness=strangeness)
+    rules = [one.classifier.rule for one in trainings]
+    if rule is None or None in rules or len(verdicts) < len(labels):
+        return joined
+    sets = [measure_sets(one.labels, one.probabilities, own) for one, own in zip(tests, rules, strict=True) if own]
+    sizes, held = (np.concatenate(parts) for parts in zip(*sets, strict=True))
+    return replace(
+        joined,
+        verdicts=verdicts,
+        selective=check_selective(labels, probabilities, verdicts, rule, clusters),
+        sets=summarise_sets(sizes, held, rule.coverage, clusters),
+    )
 
 
 def _write_folds(run: Run, trainings: list[Training]) -> None:

@@ -8,6 +8,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from telltale.data.index import Index
 from telltale.data.source import Columns, Source, open_source
 from telltale.data.splits import Splits
@@ -28,6 +30,7 @@ from telltale.delivery.search_plan import (
 from telltale.delivery.trial import Bench, explain_failure, try_all
 from telltale.device import choose_device
 from telltale.errors import BundleError, ChangedDataError, Interrupted, ModelError, RecipeError, UserError
+from telltale.evaluation.clustered import find_clusters, number_clusters
 from telltale.evaluation.comparison import Answered, Paired, compare_pair, correct
 from telltale.evaluation.evaluation import Evaluation
 from telltale.evaluation.scoring import evaluate
@@ -214,22 +217,25 @@ def _finish(bench: Bench, candidates: Sequence[Candidate]) -> Search:
     """Rank, test the winner and write everything."""
     if not bench.ranked:
         raise _explain_none(bench.left_out)
-    ranked = _compare(rank(list(bench.ranked.values()), bench.settings.by))
+    ranked = _rank(bench)
     test = _test(bench, ranked[0])
     return _write(bench, candidates, ranked, test)
 
 
-def _compare(ranked: list[Contender]) -> tuple[Contender, ...]:
-    """The ranked with what the paired test says of each against the first."""
-    first, others = ranked[0], ranked[1:]
-    pairs = correct([_pair(first, one) for one in others])
+def _rank(bench: Bench) -> tuple[Contender, ...]:
+    """What is done, ranked, with what the paired test says of each against the first."""
+    first, *others = rank(list(bench.ranked.values()), bench.settings.by)
+    validation = bench.splits.validation
+    clusters = dict(zip(validation.paths, find_clusters(validation).tolist(), strict=True)) if others else {}
+    pairs = correct([_pair(first, one, clusters) for one in others])
     return (first, *(replace(one, against=pair) for one, pair in zip(others, pairs, strict=True)))
 
 
-def _pair(first: Contender, other: Contender) -> Paired:
-    """The paired test of two candidates on the same validation pictures."""
+def _pair(first: Contender, other: Contender, clusters: dict[str, int]) -> Paired:
+    """The paired test of two candidates on the same validation pictures; `clusters` has a number for each path."""
     one, two = first.validation, other.validation
-    answered = Answered(one.classes, one.labels, one.paths)
+    groups = number_clusters(np.array([clusters[path] for path in one.paths], np.int64))
+    answered = Answered(one.classes, one.labels, one.paths, groups)
     return compare_pair(answered, {first.name: one.probabilities, other.name: two.probabilities})
 
 
@@ -276,7 +282,7 @@ def _explain_stop(bench: Bench, candidates: Sequence[Candidate], error: Keyboard
         tried = {*bench.ranked, *(one.name for one in bench.left_out)}
         missing = [one for one in candidates if one.name not in tried]
         bench.left_out += [LeftOut(one.name, one.recipe, False, "The search was stopped before.") for one in missing]
-        _write(bench, candidates, _compare(rank(list(bench.ranked.values()), bench.settings.by)), None)
+        _write(bench, candidates, _rank(bench), None)
     what = f"{error.text} " if isinstance(error, Interrupted) else "Stopped. "
     text = f"{what}{done} of {len(candidates)} candidates are done; all is kept in {bench.folder}."
     return Interrupted(text, str(bench.folder))

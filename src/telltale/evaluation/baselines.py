@@ -9,6 +9,7 @@ asked about the test part once: so their figures stand beside the classifier's.
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from telltale.data.index import Index
 from telltale.data.sampling import sample_evenly
 from telltale.data.splits import Splits
-from telltale.evaluation.clustered import share_right
+from telltale.evaluation.clustered import find_clusters, number_clusters, share_right
 from telltale.evaluation.metrics import Interval
 from telltale.evaluation.nearest import name_nearest
 from telltale.evaluation.shortcuts import LEAK, Shortcut, file_facts, judge, read_hints
@@ -113,6 +114,11 @@ class _Parts:
     validation: Index
     test: Index
 
+    @cached_property
+    def clusters(self) -> NDArray[np.int64] | None:
+        """Number of each test picture's cluster; None where each is alone."""
+        return number_clusters(find_clusters(self.test))
+
     def cut(self, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """What belongs to each part, of rows for all of them in this order."""
         first, second = len(self.train), len(self.train) + len(self.validation)
@@ -153,7 +159,7 @@ def _score_nearest(parts: _Parts, extractor: Extractor, tell: Tell) -> Baseline:
 
 
 def _score(name: str, said: NDArray[Any], parts: _Parts, says: str) -> Baseline:
-    accuracy = share_right(said == parts.test.codes)
+    accuracy = share_right(said == parts.test.codes, parts.clusters)
     start, _, end = says.rpartition("{}")  # the last: a class may be called so, too
     return Baseline(name, accuracy, f"{start}{100 * accuracy.value:.1f} %{end}")
 

@@ -10,8 +10,10 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from telltale.evaluation.metrics import Floats, Interval, Ints, wilson
+from telltale.evaluation.clustered import number_clusters, share_right
+from telltale.evaluation.metrics import Bools, Floats, Interval, Ints
 from telltale.model.rejection import RejectRule, prediction_sets
 from telltale.threads import pieces
 
@@ -46,15 +48,32 @@ def find_set_threshold(probabilities: Floats, labels: Ints, coverage: float) -> 
     return float(own[place - 1]) if place <= len(own) else 0.0
 
 
-def check_sets(labels: Ints, probabilities: Floats, rule: RejectRule) -> SetCheck:
-    """The sets that `rule` makes of calibrated `probabilities` `[n, classes]`, against `labels` `[n]`."""
-    sizes = np.empty(len(labels), np.int64)
-    held = 0
+def check_sets(labels: Ints, probabilities: Floats, rule: RejectRule, clusters: Ints | None = None) -> SetCheck:
+    """The sets that `rule` makes of calibrated `probabilities` `[n, classes]`, against `labels` `[n]`.
+
+    `clusters` int `[n]` has the same number for pictures that are not independent: the interval of the coverage then
+    allows for it (`clustered.py`). None: all are independent.
+    """
+    return summarise_sets(*measure_sets(labels, probabilities, rule), rule.coverage, clusters)
+
+
+def measure_sets(labels: Ints, probabilities: Floats, rule: RejectRule) -> tuple[NDArray[np.int64], Bools]:
+    """How many classes are in each picture's set, int64 `[n]`, and whether the true one is, bool `[n]`."""
+    sizes, held = np.empty(len(labels), np.int64), np.empty(len(labels), np.bool_)
     for part in pieces(len(labels), _BLOCK):
         sets = prediction_sets(rule, probabilities[part.start : part.stop])
         sizes[part.start : part.stop] = sets.sum(axis=1)
-        held += int(sets[np.arange(len(sets)), labels[part.start : part.stop]].sum())
-    coverage = wilson(np.array([held]), np.array([len(labels)]))[0]
+        held[part.start : part.stop] = sets[np.arange(len(sets)), labels[part.start : part.stop]]
+    return sizes, held
+
+
+def summarise_sets(sizes: Ints, held: Bools, nominal: float, clusters: Ints | None = None) -> SetCheck:
+    """The `SetCheck` of what `measure_sets` tells, which may be of several rules with the same `nominal` coverage.
+
+    >>> summarise_sets(np.array([1, 1, 2]), np.array([True, False, True]), 0.9).sizes
+    {1: 2, 2: 1}
+    """
     kinds, counts = np.unique(sizes, return_counts=True)
     mean = float(sizes.mean()) if len(sizes) else 0.0
-    return SetCheck(rule.coverage, coverage, mean, dict(zip(kinds.tolist(), counts.tolist(), strict=True)))
+    coverage = share_right(held, number_clusters(clusters))
+    return SetCheck(nominal, coverage, mean, dict(zip(kinds.tolist(), counts.tolist(), strict=True)))

@@ -80,7 +80,9 @@ def evaluate(
         clusters=clusters,
     )
     right = said.probabilities.argmax(axis=1) == labels
-    return replace(_check(evaluation, classifier, said, seed), seen=_count_seen(known, right, clusters))
+    return replace(
+        _check(evaluation, classifier, said, seed, number_clusters(clusters)), seen=_count_seen(known, right, clusters)
+    )
 
 
 def _ask(classifier: Classifier, index: Index, tell: Tell) -> Answers:
@@ -91,7 +93,9 @@ def _ask(classifier: Classifier, index: Index, tell: Tell) -> Answers:
     return Answers(*(np.concatenate([getattr(one, name) for one in said]) for name in names))
 
 
-def _check(evaluation: Evaluation, classifier: Classifier, said: Answers, seed: int) -> Evaluation:
+def _check(
+    evaluation: Evaluation, classifier: Classifier, said: Answers, seed: int, clusters: NDArray[np.int64] | None
+) -> Evaluation:
     """`evaluation` with what the probabilities, the reject rule and the prediction sets of `classifier` are worth."""
     labels, probabilities, rule = evaluation.labels, said.probabilities, classifier.rule
     checked = replace(
@@ -103,8 +107,8 @@ def _check(evaluation: Evaluation, classifier: Classifier, said: Answers, seed: 
         return checked
     return replace(
         checked,
-        selective=check_selective(labels, probabilities, said.verdicts, rule),
-        sets=check_sets(labels, probabilities, rule),
+        selective=check_selective(labels, probabilities, said.verdicts, rule, clusters),
+        sets=check_sets(labels, probabilities, rule, clusters),
         verdicts=said.verdicts,
     )
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from telltale.evaluation.clustered import number_clusters, share_right
 from telltale.evaluation.metrics import Floats, Interval, Ints, wilson
 from telltale.model.rejection import ACCEPTED, UNLIKE, UNSURE, RejectRule
 
@@ -86,22 +87,37 @@ def choose_threshold(confidence: Floats, right: NDArray[np.bool_], precision: fl
     return float(ordered[np.flatnonzero(both if both.any() else reached)[-1]]), False
 
 
-def check_selective(labels: Ints, probabilities: Floats, verdicts: NDArray[np.int8], rule: RejectRule) -> Selective:
+def check_selective(
+    labels: Ints,
+    probabilities: Floats,
+    verdicts: NDArray[np.int8],
+    rule: RejectRule,
+    clusters: Ints | None = None,
+) -> Selective:
     """What `rule` did with calibrated `probabilities` `[n, classes]` of pictures of the classes `labels` `[n]`.
 
     `verdicts` int8 `[n]` are those of `judge`. Pictures that are unlike those learned from are accepted nowhere on the
-    curve, so it ends at their share.
+    curve, so it ends at their share. `clusters` int `[n]` has the same number for pictures that are not independent:
+    intervals then allow for it (`clustered.py`). None: all are independent.
     """
     right = probabilities.argmax(axis=1) == labels
     accepted, unsure, unlike = (int((verdicts == kind).sum()) for kind in (ACCEPTED, UNSURE, UNLIKE))
-    hits = int((right & (verdicts == ACCEPTED)).sum())
-    coverage, accuracy = wilson(np.array([accepted, hits]), np.array([len(labels), accepted]))
+    taken = verdicts == ACCEPTED
+    coverage = share_right(taken, number_clusters(clusters))
+    accuracy = share_right(right[taken], _cut(clusters, taken))
     known = verdicts != UNLIKE
-    curve = _draw_curve(probabilities.max(axis=1)[known], right[known], len(labels))
+    curve = _draw_curve(probabilities.max(axis=1)[known], right[known], len(labels), _cut(clusters, known))
     return Selective(rule.precision, rule.threshold, coverage, accuracy, accepted, unsure, unlike, curve)
 
 
-def _draw_curve(confidence: Floats, right: NDArray[np.bool_], whole: int) -> tuple[CurvePoint, ...]:
+def _cut(clusters: Ints | None, rows: NDArray[Any]) -> Ints | None:
+    """The clusters of these rows; None where each of them is alone."""
+    return None if clusters is None else number_clusters(clusters[rows])
+
+
+def _draw_curve(
+    confidence: Floats, right: NDArray[np.bool_], whole: int, clusters: Ints | None
+) -> tuple[CurvePoint, ...]:
     count = len(confidence)
     if not count:
         return ()
@@ -111,7 +127,10 @@ def _draw_curve(confidence: Floats, right: NDArray[np.bool_], whole: int) -> tup
     # To the end of the pictures of equal confidence: those before it can be accepted by no threshold.
     ascending = ordered[::-1]
     taken = np.unique(count - np.searchsorted(ascending, ordered[wanted - 1], side="left"))
-    shares = wilson(hits[taken - 1], taken)
+    if clusters is None:
+        shares = wilson(hits[taken - 1], taken)
+    else:
+        shares = [share_right(right[order[:last]], _cut(clusters, order[:last])) for last in taken.tolist()]
     return tuple(
         CurvePoint(float(number / whole), share, float(ordered[number - 1]))
         for number, share in zip(taken, shares, strict=True)

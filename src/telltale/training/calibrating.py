@@ -2,8 +2,10 @@
 
 A probe costs no further pictures: the heads of `cross_fit` are like the final one, and each speaks of training pictures
 that it has not seen. What belongs together (copies, look-alikes, groups) is in one fold. The same holds for the
-familiarity: the strangeness of each fold is told by one fitted on the others. A network that was trained knows its
-training pictures, so other ones are needed: a part kept for that, else those that chose the epoch.
+familiarity: the strangeness of each fold is told by one fitted on the others. Where a class is a single picture, or
+pictures that belong together, nobody who has not seen them knows it, and the validation pictures are asked, which chose
+the penalty. A network that was trained knows its training pictures, so other ones are needed: a part kept for that,
+else those that chose the epoch.
 """
 
 import math
@@ -91,14 +93,16 @@ def calibrate(
 
     `penalty` is that of a probe's head, which is cross-fitted on the training part. Where it is None, the network has
     been trained, and the calibration part of `splits` is asked; where there is none, the validation part, and the facts
-    say that it chose the epoch too. `aims` say what is wanted (default: 0.99 right, sets of 0.95).
+    say that it chose the epoch too. So it is for a probe where a class has fewer than two training pictures that do not
+    belong together: the validation part chose its penalty. `aims` say what is wanted (default: 0.99 right, sets of
+    0.95).
     """
     aims = aims or Aims()
-    classes = len(splits.index.classes)
-    if penalty is None:
-        familiarity, held_out = _ask_other(splits, extractor, head, classes, tell)
-    else:
-        familiarity, held_out = _cross_fit(splits, extractor, penalty, aims.seed, tell)
+    found = None if penalty is None else _cross_fit(splits, extractor, penalty, aims.seed, tell)
+    if found is None:
+        chose = "the epoch and the settings" if penalty is None else "the penalty"
+        found = _ask_other(splits, extractor, head, chose, tell)
+    familiarity, held_out = found
     temperature = fit_temperature(held_out.logits, held_out.labels)
     probabilities = softmax(held_out.logits / np.float32(temperature))
     rule = _set_rule(held_out, probabilities, aims)
@@ -108,13 +112,16 @@ def calibrate(
 
 def _cross_fit(
     splits: Splits, extractor: Extractor, penalty: float, seed: int, tell: Tell
-) -> tuple[Familiarity, _HeldOut]:
+) -> tuple[Familiarity, _HeldOut] | None:
+    """What is said of the training part by heads that have learned from others only; None where that cannot be."""
     train, classes = splits.train, len(splits.index.classes)
     rows = sample_evenly(train.codes, MOST, seed=seed)
     if len(rows) < len(train):
         train = train.take(rows)
-    known, labels = features(train, extractor, tell=tell), train.codes
     folds = _deal(train, splits.radius, seed)
+    if folds is None:
+        return None
+    known, labels = features(train, extractor, tell=tell), train.codes
     logits = cross_fit(known, labels, folds, penalty=penalty, classes=classes)
     strangeness = np.empty(len(labels), np.float32)
     for number in np.unique(folds).tolist():
@@ -124,24 +131,35 @@ def _cross_fit(
     return fit_familiarity(known, labels, classes=classes), _HeldOut(logits, strangeness, labels, source)
 
 
-def _deal(train: Index, radius: float, seed: int) -> NDArray[np.int64]:
-    """Fold of each training picture, so that what belongs together is in one; at least two folds."""
+def _deal(train: Index, radius: float, seed: int) -> NDArray[np.int64] | None:
+    """Fold of each training picture, so that what belongs together is in one, and every class is outside of each fold.
+
+    None where a class has fewer than two units: outside of their fold there is nothing of it to learn from.
+    """
     units = find_units(train, find_duplicates(train) if radius > 0 else find_exact(train))
-    count = len(np.unique(units))
-    if count < 2:  # all look the same: better judged by its own copies than not at all
-        units, count = np.arange(len(train)), len(train)
-    return deal_folds(units, train.codes, min(FOLDS, count), seed=seed)
+    codes, members = np.unique(np.stack([train.codes.astype(np.int64), units]), axis=1)
+    present, counts = np.unique(codes, return_counts=True)
+    if not len(counts) or counts.min() < 2:
+        return None
+    folds = deal_folds(units, train.codes, min(FOLDS, len(np.unique(units))), seed=seed)
+    for code in present.tolist():
+        if len(np.unique(folds[train.codes == code])) < 2:
+            # Chance put them together. A unit by itself takes from no class the last that is outside of its fold.
+            folds[units == members[codes == code][0]] = folds.max() + 1
+    return folds
 
 
 def _ask_other(
-    splits: Splits, extractor: Extractor, head: Head, classes: int, tell: Tell
+    splits: Splits, extractor: Extractor, head: Head, chose: str, tell: Tell
 ) -> tuple[Familiarity, _HeldOut]:
+    """What `head` says of the calibration part, or else of the validation part, which `chose` something before."""
     part = splits.calibration
     if len(part):
         source = f"{len(part):,} calibration pictures, used for nothing else"
     else:
         part = splits.validation
-        source = f"{len(part):,} validation pictures, which chose the epoch and the settings too"
+        source = f"{len(part):,} validation pictures, which chose {chose} too"
+    classes = len(splits.index.classes)
     sample = splits.train.take(sample_evenly(splits.train.codes, FAMILIAR))
     familiarity = fit_familiarity(features(sample, extractor, tell=tell), sample.codes, classes=classes)
     asked = features(part, extractor, tell=tell)
