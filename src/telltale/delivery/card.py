@@ -148,7 +148,7 @@ def _calibration(content: ReportContent) -> Iterator[str]:
 
 def _rule(content: ReportContent) -> Iterator[str]:
     rule, one = content.rule, content.evaluation.selective
-    if rule is not None:
+    if rule is not None and rule.precision:
         yield (
             f"* It answers where its highest probability is at least {rule.threshold:.3f} and the picture is not "
             f"unlike all that it learned, for {percent(rule.precision)} % right among the answers"

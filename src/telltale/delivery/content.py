@@ -58,6 +58,8 @@ class ReportContent:
     """Accuracy over the number of training pictures."""
     rule: RejectRule | None = None
     """When the classifier refuses to answer."""
+    calibrated_on: str = ""
+    """The pictures that temperature and reject rule were set on, in words."""
     looks: Sequence[Look] = ()
     """Every scoring of the test part, the first one first."""
     heatmaps: Mapping[str, bytes] = field(default_factory=dict)

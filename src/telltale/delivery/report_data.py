@@ -34,6 +34,7 @@ def to_dict(content: ReportContent) -> dict[str, Any]:
         "notes": list(content.notes),
         "evaluations": {part: one.to_dict() for part, one in content.evaluations.items()},
         "baselines": [to_plain(one) for one in content.baselines],
+        "calibrated_on": content.calibrated_on,
         "rule": to_plain(content.rule) if content.rule else None,
         "learning_curve": to_plain(content.curve) if content.curve else None,
         "confused": [to_plain(one.confusion) for one in choice.pairs],

@@ -76,5 +76,6 @@ def collect(training: Training, tools: Tools) -> ReportContent:
         baselines=baselines,
         curve=curve,
         rule=training.classifier.rule,
+        calibrated_on=training.classifier.facts.get("calibration", {}).get("source", ""),
         looks=read_looks(training.run),
     )

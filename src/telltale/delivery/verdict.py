@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from telltale.delivery.content import ReportContent
-from telltale.evaluation.baselines import Baseline
+from telltale.evaluation.baselines import MAJORITY, Baseline, judge_baselines
 from telltale.evaluation.confusions import most_confused
 from telltale.evaluation.evaluation import ClassScore, Evaluation
 from telltale.evaluation.metrics import Interval
@@ -30,11 +30,17 @@ AT_ITS_WORD: Final = 0.03
 ROUGHLY: Final = 0.08
 """Calibration error (ECE) up to which probabilities can be taken at their word, and up to which they are a hint."""
 
+FEWEST_CALIBRATED: Final = 100
+"""Pictures below which the calibration error is mostly chance: of 90 that are perfectly calibrated it is 0.1."""
+
 WORTHWHILE: Final = 0.01
 """Accuracy that twice the pictures must be able to add, or they are hardly worth the work."""
 
 SHORTCUTS: Final = ("file facts", "border")
 """Baselines that see nothing of what the picture shows: where they do as well, the data gives the answer away."""
+
+FEWER: Final = 0.8
+"""Share of the middle class's training pictures below which a class has clearly fewer."""
 
 _LETTERS: Final = 40
 _WEAKEST: Final = 3
@@ -96,16 +102,20 @@ def _claim_trust(evaluation: Evaluation, baselines: Sequence[Baseline]) -> tuple
         return f"These figures flatter it: it knows {known:,} of the pictures from its training.", CARE
     if seen.learned + seen.alike:
         return "These figures say little: it knows all of these pictures from its training.", BAD
-    if rival is not None and rival.accuracy.high >= right.low:
-        words = f"the {rival.name}" if rival.name != "border" else "the border of the pictures"
-        return f"It may have learned the wrong thing: {words} alone may give as many right answers.", BAD
     if evaluation.images < FEWEST:
         return "It promises well, but there are too few pictures to trust it.", UNKNOWN
+    if rival is not None and judge_baselines((*_majorities(baselines), rival), right):
+        words = f"the {rival.name}" if rival.name != "border" else "the border of the pictures"
+        return f"It may have learned the wrong thing: {words} alone may give nearly as many right answers.", BAD
     if right.low >= RELIABLE:
         return "It can be trusted with pictures like these.", GOOD
     if right.low >= MOSTLY:
         return "It is mostly right on pictures like these; check what matters.", CARE
     return "It gives a first guess, and not an answer to rely on.", CARE
+
+
+def _majorities(baselines: Sequence[Baseline]) -> Sequence[Baseline]:
+    return [one for one in baselines if one.name == MAJORITY]
 
 
 def _judge_use(content: ReportContent) -> Sentence:
@@ -128,13 +138,18 @@ def _judge_calibration(evaluation: Evaluation) -> Sentence | None:
     if check is None:
         return None
     error = check.ece_after
-    if error.value <= AT_ITS_WORD:
+    if evaluation.images < FEWEST_CALIBRATED:
+        claim, tone = "Too few pictures tell whether its probabilities are right.", UNKNOWN
+    elif error.value <= AT_ITS_WORD:
         claim, tone = "Its probabilities can be taken at their word.", GOOD
+    elif error.low <= 0:
+        claim, tone = "Nothing speaks against its probabilities.", NOTE
     elif error.value <= ROUGHLY:
         claim, tone = "Its probabilities are roughly right.", NOTE
     else:
         claim, tone = "Its probabilities should not be taken at their word.", CARE
-    reason = f"On average they miss the share that is right by {points(error.value)} ({span(error)} %)"
+    reason = f"On average they miss the share that is right by {points(error.value)} "
+    reason += f"({100 * error.low:.1f} to {100 * error.high:.1f}{', so it may be chance' if error.low <= 0 else ''})"
     if check.temperature != 1:
         reason += f"; before calibration it was {points(check.ece_before)}"
     reason += "."
@@ -186,6 +201,11 @@ def _describe_pair(evaluation: Evaluation) -> str:
 
 def _judge_refusals(content: ReportContent) -> Sentence:
     question, rule, selective = "What does it refuse?", content.rule, content.evaluation.selective
+    if rule is not None and not rule.precision:
+        return Sentence(question, "Nothing: it was asked to answer always.", "--precision 0 asks for that.", CARE)
+    if rule is not None and selective is None:
+        claim = f"Answers below a probability of {rule.threshold:.3f}, and pictures unlike all that it learned."
+        return Sentence(question, claim, "How many that are was not tested on these pictures.", NOTE)
     if selective is None or rule is None:
         claim = "Nothing: it names one of its classes whatever it is shown."
         return Sentence(question, claim, "Also for a picture of something else, and when it is hardly sure.", CARE)
@@ -207,16 +227,17 @@ def _judge_refusals(content: ReportContent) -> Sentence:
 
 
 def _describe_refused(selective: Selective) -> str:
-    if not selective.unsure + selective.unlike:
-        return ""
-    return f"; {selective.unsure:,} it is not sure of, and {selective.unlike:,} it finds unlike all that it learned"
+    counts = {"it is not sure of": selective.unsure, "it finds unlike all that it learned": selective.unlike}
+    named = [f"{number:,} {words}" for words, number in counts.items() if number]
+    return f"; {enumerate_words(named)}" if named else ""
 
 
 def _judge_remedies(content: ReportContent) -> Sentence | None:
     question = "What would make it better?"
     evaluation, curve = content.evaluation, content.curve
     wrong = evaluation.wrong
-    look = f"Look through the mistakes first: a wrong label among {wrong:,} is cheaper to mend than pictures to find."
+    among = f"among {wrong:,} " if wrong > 1 else ""
+    look = f"Look through the mistakes first: a wrong label {among}is cheaper to mend than pictures to find."
     if curve is not None:
         reason = f"{curve.verdict} {look if wrong else ''}".strip()
         return Sentence(question, _claim_gain(curve.next_gain), reason, NOTE)
@@ -225,6 +246,8 @@ def _judge_remedies(content: ReportContent) -> Sentence | None:
     if weak.recall.value == 1 or not learned.get(weak.name):
         return None
     middle = sorted(learned.values())[len(learned) // 2]
+    if learned[weak.name] > FEWER * middle:
+        return Sentence(question, f"A look at the mistakes on {name(weak.name)}.", look, NOTE)
     claim = f"More pictures of {name(weak.name)} first."
     reason = f"It learned from {count(learned[weak.name])} of them, where the middle class has {middle:,}. {look}"
     return Sentence(question, claim, reason, NOTE)
@@ -235,7 +258,7 @@ def _claim_gain(gain: Interval | None) -> str:
     if gain is not None and gain.low > 0:
         return "More pictures."
     if gain is not None and gain.high < WORTHWHILE:
-        return "Hardly more pictures of the same kind."
+        return "More pictures of the same kind would add little, if anything."
     return "Perhaps more pictures."
 
 

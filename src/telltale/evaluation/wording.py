@@ -4,7 +4,7 @@ import textwrap
 from typing import Final
 
 from telltale.evaluation.scores import NAMES, Scores
-from telltale.words import columns, fit, printable
+from telltale.words import columns, enumerate_words, fit, printable
 
 SHOWN_CLASSES: Final = 20
 
@@ -55,7 +55,9 @@ def describe_refusals(evaluation: Scores) -> list[str]:
     if found is None or not found.precision:
         return []
     unlike = f"{found.unlike:,} {'is' if found.unlike == 1 else 'are'} unlike what it knows"
-    refused = f"{found.unsure:,} it is not sure of, {unlike}."
+    unsure = f"{found.unsure:,} it is not sure of"
+    counts = [text for text, there in ((unsure, found.unsure), (unlike, found.unlike)) if there]
+    refused = f"{enumerate_words(counts) if counts else 'none is refused'}."
     if not found.accepted:
         return [f"It answers none of them: {refused}"]
     covered, right = found.coverage, found.accuracy
