@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from telltale.data.index import scan
-from telltale.data.splits import Splits, split
+from telltale.data.splits import Splits, deal_folds, split
 from telltale.errors import RecipeError
 from telltale.model.features import features
 from telltale.model.rejection import ACCEPTED, UNLIKE, judge, prediction_sets
@@ -113,6 +114,33 @@ def test_hardly_any_training_pictures_are_calibrated_with_care(splits, extractor
     assert np.isfinite(found.familiarity.score(features(few.train, extractor))).all()
     for number in np.unique(dealt[0]):
         assert set(few.train.codes[dealt[0] != number]) == set(few.train.codes), "a head lacks a class"
+
+
+def test_groups_of_many_classes_leave_no_head_without_a_class(splits, extractor, probe, monkeypatch):
+    """The two groups with class "rare" are dealt into one fold, as the other classes of the second have it there."""
+    others = ["e1", "e2", "e3", "e4"]
+    groups = [["rare", *["z"] * 7], *[["z", "z", *others]] * 4, ["rare", *others]]
+    labels = [name for group in groups for name in group]
+    names = [f"group {number}" for number, group in enumerate(groups) for _ in group]
+    index = splits.index.take(np.arange(len(labels)))
+    table = index.table
+    for column, values in (("label", labels), ("group", names)):
+        table = table.set_column(table.column_names.index(column), column, pa.array(values, pa.string()))
+    index = replace(index, table=table, classes=tuple(sorted(set(labels))))
+    units = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+    rare = index.codes == index.classes.index("rare")
+    assert len(np.unique(deal_folds(units, index.codes, module.FOLDS, seed=0)[rare])) == 1
+    dealt, real = [], module.cross_fit
+
+    def watch(known, labels, folds, **settings):
+        dealt.append(folds)
+        return real(known, labels, folds, **settings)
+
+    monkeypatch.setattr(module, "cross_fit", watch)
+    calibrate(Splits(index, np.zeros(len(labels), np.int8)), extractor, probe.head, penalty=1.0)
+    assert len(np.unique(dealt[0][rare])) == 2
+    for unit in np.unique(units):
+        assert len(np.unique(dealt[0][units == unit])) == 1, "a group is in one fold"
 
 
 @pytest.mark.parametrize("counts", [(1, 1), (1, 1, 1, 1), (7, 1), (7, 7, 7, 1), (1,)])
