@@ -39,7 +39,7 @@ TRUST, FAILS, REFUSES = "Can it be trusted?", "Where does it fail?", "What does 
         (
             of(evaluated(wrong=5), baselines=[Baseline("border", Interval(0.95, 0.9, 0.98), "")]),
             "bad",
-            "It may have learned the wrong thing: the border of the pictures alone may give nearly as many right answers.",
+            "It may have learned the wrong thing: the border of the pictures alone may give nearly as many right",
         ),
         (of(replace(evaluated(wrong=5), looks=3)), "good", "They were looked at 3 times"),
     ],
