@@ -119,7 +119,8 @@ def test_every_beginning_of_an_order_has_the_classes_in_their_shares(counts, see
     half = len(labels) // 2
     have = np.bincount(labels[order[:half]], minlength=len(counts))
     if half >= 2 * len(counts):
-        assert (np.abs(have - np.array(counts) / 2) <= 1.5).all()
+        # Every class comes once at first, a class of one picture wholly: half a picture too many of each of the others.
+        assert (np.abs(have - np.array(counts) / 2) <= (len(counts) + 1) / 2).all()
 
 
 @pytest.mark.parametrize(
