@@ -81,6 +81,7 @@ def test_flags_that_do_not_go_together_are_explained(arguments, words, tmp_path,
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow  # tests/cli/test_search.py has the same command in words
 def test_data_with_candidates_is_a_search(cli, pictures, tmp_path):
     pytest.importorskip("telltale.delivery.search")
     flags = ("--model", "cnn", "--vary", "lr=0.01,0.001", "--epochs", 1, "--set", "img_size=24", "--by", "loss")
