@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from tests.delivery.report_example import RULE, evaluated, full, judged, with_trust
 
@@ -9,7 +10,7 @@ from telltale.delivery.content import ReportContent
 from telltale.delivery.verdict import judge
 from telltale.evaluation.baselines import Baseline
 from telltale.evaluation.calibration import CalibrationCheck
-from telltale.evaluation.evaluation import Seen
+from telltale.evaluation.evaluation import Seen, score
 from telltale.evaluation.metrics import Interval
 
 
@@ -39,7 +40,7 @@ TRUST, FAILS, REFUSES = "Can it be trusted?", "Where does it fail?", "What does 
         (
             of(evaluated(wrong=5), baselines=[Baseline("border", Interval(0.95, 0.9, 0.98), "")]),
             "bad",
-            "It may have learned the wrong thing: the border of the pictures alone may give nearly as many right",
+            "It may have learned the wrong thing: the border of the pictures alone gives 95.0 % right answers",
         ),
         (of(replace(evaluated(wrong=5), looks=3)), "good", "They were looked at 3 times"),
     ],
@@ -203,3 +204,32 @@ def test_a_rule_that_was_not_tested_or_refuses_nothing_is_said_to_be_so():
 def test_a_class_with_as_many_pictures_as_others_needs_no_more():
     counts = {name: {"train": 100} for name in ("cats", "dogs")}
     assert said(of(evaluated(wrong=20), class_counts=counts), "What would make it better?")[1].startswith("A look at")
+
+
+def test_a_shortcut_is_named_with_its_figure_also_where_another_is_higher_but_harmless():
+    baselines = [
+        Baseline("majority", Interval(0.5, 0.44, 0.56), ""),
+        Baseline("border", Interval(0.82, 0.77, 0.86), ""),
+        Baseline("file facts", Interval(0.8, 0.75, 0.85), ""),
+    ]
+    tone, words = said(of(evaluated(wrong=5), baselines=baselines), TRUST)
+    assert tone == "bad" and "the file facts alone give 80.0 % right answers." in words
+
+
+def test_pictures_of_one_class_say_nothing_about_telling_classes_apart():
+    evaluation = score(np.zeros(50, np.int64), np.eye(2)[np.zeros(50, np.int64)], ["cats", "dogs"])
+    tone, words = said(of(evaluation), TRUST)
+    assert tone == "unknown" and "All these pictures are of one class" in words and "always saying" not in words
+
+
+def test_refusals_are_also_told_where_only_the_evaluation_knows_of_them():
+    evaluation = with_trust(evaluated())
+    assert said(of(evaluation), REFUSES)[1].startswith("It leaves 30 of 250 pictures unanswered.")
+    asked = replace(evaluation, selective=replace(evaluation.selective, precision=0.0))
+    assert "asked to answer always" in said(of(asked), REFUSES)[1]
+
+
+def test_zeros_are_no_reason():
+    test = with_trust(evaluated())
+    words = said(of(replace(test, selective=replace(test.selective, unlike=0)), rule=RULE), REFUSES)[1]
+    assert "; 20 it is not sure of." in words and "unlike" not in words
