@@ -1,5 +1,6 @@
 """The verdict: every sentence follows from the numbers, and what was not measured is not claimed."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -157,8 +158,10 @@ def test_what_would_help_is_the_learning_curve_or_the_class_with_least():
     ("low", "high", "words"),
     [
         (0.002, 0.02, "More pictures."),
-        (-0.01, 0.005, "More pictures of the same kind would add little, if anything."),
+        (-0.01, 0.004, "More pictures of the same kind would add little, if anything."),
         (-0.01, 0.03, "Perhaps more pictures."),
+        (-0.01, 0.008, "Perhaps more pictures."),
+        (0.001, 0.004, "More pictures of the same kind would add little, if anything."),
     ],
 )
 def test_the_gain_of_more_pictures_decides_whether_they_are_advised(low, high, words):
@@ -185,6 +188,8 @@ def test_what_may_be_chance_is_not_held_against_the_probabilities():
     assert "(0.0 to 15.0, so it may be chance)" in words
     few = replace(evaluated(images=90, wrong=5), calibration=check)
     assert said(of(few), "How sure is it?")[0] == "unknown"
+    small = replace(few, calibration=replace(check, ece_after=Interval(0.01, 0.0, 0.05)))
+    assert said(of(small), "How sure is it?")[1].startswith("Whether its probabilities are right cannot be told")
 
 
 def test_a_border_that_is_far_from_the_classifier_is_no_alarm():
@@ -233,3 +238,31 @@ def test_zeros_are_no_reason():
     test = with_trust(evaluated())
     words = said(of(replace(test, selective=replace(test.selective, unlike=0)), rule=RULE), REFUSES)[1]
     assert "; 20 it is not sure of." in words and "unlike" not in words
+
+
+def test_where_every_validation_picture_is_right_nothing_is_said_of_more():
+    curve = judged().curve
+    last = replace(curve.points[-1], accuracy=1.0)
+    perfect = replace(curve, points=(*curve.points[:-1], last), next_gain=Interval(0.0, 0.0, 0.0))
+    assert said(judged(curve=perfect), "What would make it better?")[1].startswith("That cannot be seen here.")
+
+
+def test_one_mistake_is_not_among_one():
+    counts = {"cats": {"train": 100}, "dogs": {"train": 100}}
+    words = said(of(evaluated(wrong=1), class_counts=counts), "What would make it better?")[1]
+    assert "a wrong label is cheaper to mend" in words and "among" not in words
+
+
+@pytest.mark.parametrize(
+    ("pictures", "words"), [(79, "More pictures of 'cats' first."), (80, "A look at the mistakes on 'cats'.")]
+)
+def test_a_class_has_fewer_pictures_below_four_fifths_of_the_middle_one(pictures, words):
+    counts = {"cats": {"train": pictures}, "dogs": {"train": 100}}
+    assert said(of(evaluated(wrong=5), class_counts=counts), "What would make it better?")[1].startswith(words)
+
+
+def test_a_rule_that_was_not_tested_says_only_what_it_does():
+    rule = replace(RULE, unlike_above=math.inf)
+    assert "unlike" not in said(of(evaluated(), rule=rule), REFUSES)[1]
+    nothing = said(of(evaluated(), rule=replace(RULE, threshold=1.1)), REFUSES)[1]
+    assert nothing.startswith("Everything: no answer is 95.0 % sure to be right.")

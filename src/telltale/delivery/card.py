@@ -1,6 +1,7 @@
 """`write_card`: the model card of a bundle, in the layout that model hubs read, with the results in it."""
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -160,9 +161,10 @@ def _rule(content: ReportContent) -> Iterator[str]:
         yield "* It was asked to answer always."
         return
     if rule is not None:
+        unlike = " and the picture is not unlike all that it learned" if math.isfinite(rule.unlike_above) else ""
         yield (
-            f"* It answers where its highest probability is at least {rule.threshold:.3f} and the picture is not "
-            f"unlike all that it learned, for {percent(rule.precision)} % right among the answers"
+            f"* It answers where its highest probability is at least {rule.threshold:.3f}{unlike}, "
+            f"for {percent(rule.precision)} % right among the answers"
             f"{'' if rule.assured else ', which could not be assured'}."
         )
     if one is None:

@@ -1,5 +1,6 @@
 """`judge`: what the figures of a training mean, in sentences for somebody who has not trained it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -8,6 +9,8 @@ from telltale.delivery.content import ReportContent
 from telltale.evaluation.baselines import MAJORITY, Baseline, judge_baselines
 from telltale.evaluation.confusions import most_confused
 from telltale.evaluation.evaluation import ClassScore, Evaluation
+from telltale.evaluation.learning_curve import LearningCurve
+from telltale.evaluation.learning_verdict import HARDLY
 from telltale.evaluation.metrics import Interval
 from telltale.evaluation.selective import Selective
 from telltale.words import enumerate_words, printable
@@ -32,9 +35,6 @@ ROUGHLY: Final = 0.08
 
 FEWEST_CALIBRATED: Final = 100
 """Pictures below which the calibration error is mostly chance: of 90 that are perfectly calibrated it is 0.1."""
-
-WORTHWHILE: Final = 0.01
-"""Accuracy that twice the pictures must be able to add, or they are hardly worth the work."""
 
 SHORTCUTS: Final = ("file facts", "border")
 """Baselines that see nothing of what the picture shows: where they do as well, the data gives the answer away."""
@@ -214,7 +214,10 @@ def _judge_refusals(content: ReportContent) -> Sentence:
     if (rule is not None and not rule.precision) or (selective is not None and not selective.precision):
         return Sentence(question, "Nothing: it was asked to answer always.", "--precision 0 asks for that.", CARE)
     if rule is not None and selective is None:
-        claim = f"Answers below a probability of {rule.threshold:.3f}, and pictures unlike all that it learned."
+        unlike = ", and pictures unlike all that it learned" if math.isfinite(rule.unlike_above) else ""
+        claim = f"Answers below a probability of {rule.threshold:.3f}{unlike}."
+        if rule.threshold > 1:
+            claim = f"Everything: no answer is {percent(rule.precision)} % sure to be right."
         return Sentence(question, claim, "How many that are was not tested on these pictures.", NOTE)
     if selective is None:
         claim = "Nothing: it names one of its classes whatever it is shown."
@@ -250,7 +253,7 @@ def _judge_remedies(content: ReportContent) -> Sentence | None:
     look = f"Look through the mistakes first: a wrong label {among}is cheaper to mend than pictures to find."
     if curve is not None:
         reason = f"{curve.verdict} {look if wrong else ''}".strip()
-        return Sentence(question, _claim_gain(curve.next_gain), reason, NOTE)
+        return Sentence(question, _claim_gain(curve), reason, NOTE)
     learned = {one: counts.get("train", 0) for one, counts in content.class_counts.items()}
     weak = min((one for one in evaluation.per_class if one.support), key=lambda one: one.recall.value)
     if weak.recall.value == 1 or not learned.get(weak.name):
@@ -263,13 +266,14 @@ def _judge_remedies(content: ReportContent) -> Sentence | None:
     return Sentence(question, claim, reason, NOTE)
 
 
-def _claim_gain(gain: Interval | None) -> str:
-    """What twice the pictures would add, in words."""
-    if gain is not None and gain.low > 0:
-        return "More pictures."
-    if gain is not None and gain.high < WORTHWHILE:
+def _claim_gain(curve: LearningCurve) -> str:
+    """What twice the pictures would add, in words: the same cases, in the same order, as in the curve's verdict."""
+    gain = curve.next_gain
+    if curve.points and curve.points[-1].accuracy >= 1:
+        return "That cannot be seen here."
+    if gain is not None and gain.high < HARDLY:
         return "More pictures of the same kind would add little, if anything."
-    return "Perhaps more pictures."
+    return "More pictures." if gain is not None and gain.low > 0 else "Perhaps more pictures."
 
 
 def name(text: str, letters: int = _LETTERS) -> str:
