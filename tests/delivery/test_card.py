@@ -1,6 +1,7 @@
 """The model card: a hub reads its header, people its words, and names from outside become neither YAML nor markup."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -9,6 +10,7 @@ from tests.delivery.report_example import full, judged
 
 from telltale.delivery.card import write_card
 from telltale.errors import BundleError
+from telltale.evaluation.metrics import Interval
 from telltale.model.bundle import change_card, load, save
 
 EVIL = ("<script>alert(1)</script>", "a: b\n- c # | `x` ![y](http://z)", 'quote" \\ \N{CAT FACE}\u2028')
@@ -112,3 +114,34 @@ def test_where_nothing_can_be_linked_it_is_copied(bundle, monkeypatch):
     change_card(bundle, "# after\n")
     assert (bundle / "README.md").read_text() == "# after\n"
     load(bundle)
+
+
+def with_selective(**changes):
+    content = judged()
+    test = replace(content.evaluation, selective=replace(content.evaluation.selective, **changes))
+    return replace(content, evaluations={"test": test})
+
+
+def test_where_the_temperature_was_set_is_said_where_it_is_known(classifier):
+    assert "temperature 1.30, set on 90 validation pictures)" in write_card(
+        classifier, judged(calibrated_on="90 validation pictures")
+    )
+    assert "set on" not in write_card(classifier, judged())
+
+
+def test_a_rule_that_was_not_tested_is_there_all_the_same(classifier):
+    card = write_card(classifier, full(rule=judged().rule))
+    assert "How many pictures it refuses was not tested." in card and "Nothing: it names" not in card
+
+
+def test_a_classifier_that_always_answers_was_asked_to(classifier):
+    content = with_selective(precision=0.0)
+    card = write_card(classifier, replace(content, rule=replace(content.rule, precision=0.0, assured=False)))
+    assert "* It was asked to answer always." in card
+    assert "assured" not in card and " 0.0 % right" not in card
+
+
+def test_nothing_answered_has_no_share_that_is_right(classifier):
+    nothing = Interval(0.0, 0.0, 1.0)
+    card = write_card(classifier, with_selective(accepted=0, unsure=250, unlike=0, accuracy=nothing))
+    assert "* It answers none of the pictures." in card and "0.0 to 100.0 %" not in card

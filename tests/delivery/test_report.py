@@ -197,6 +197,34 @@ def test_where_nothing_was_calibrated_one_diagram_is_drawn():
     assert "Off by 1.2 points" in text and "Before: off" not in text and "before calibration" not in text
 
 
+def test_where_the_temperature_was_set_is_said_where_it_is_known():
+    text = Page(render(judged())).text
+    assert "at the temperature 1.30." in text and "was set on" not in text
+    known = judged(calibrated_on="90 validation pictures")
+    assert "the temperature 1.30 was set on 90 validation pictures." in Page(render(known)).text
+    assert to_dict(known)["calibrated_on"] == "90 validation pictures"
+
+
+@pytest.mark.parametrize(
+    ("changes", "there", "absent"),
+    [
+        ({"accepted": 0, "unsure": 250, "unlike": 0}, "answered, pictures", "right among the answered"),
+        ({"precision": 0.0}, "it was asked to answer always", "the dashed line the wanted share"),
+    ],
+)
+def test_figures_of_refusals_that_say_nothing_are_left_out(changes, there, absent):
+    test = judged().evaluation
+    test = replace(test, selective=replace(test.selective, **changes))
+    text = Page(render(judged(evaluations={"test": test}))).text
+    assert there in text and absent not in text
+
+
+def test_the_curve_of_a_trained_network_is_about_its_last_layer():
+    words = "The network itself has learned from all of them, so this is only about its last layer."
+    assert words in Page(render(judged())).text
+    assert words not in Page(render(judged(history=[]))).text
+
+
 def test_a_learning_curve_without_classes_is_drawn_alone():
     content = judged()
     page = Page(render(replace(content, curve=replace(content.curve, per_class={}))))

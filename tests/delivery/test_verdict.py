@@ -1,7 +1,9 @@
 """The verdict: every sentence follows from the numbers, and what was not measured is not claimed."""
 
+import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from tests.delivery.report_example import RULE, evaluated, full, judged, with_trust
 
@@ -9,7 +11,7 @@ from telltale.delivery.content import ReportContent
 from telltale.delivery.verdict import judge
 from telltale.evaluation.baselines import Baseline
 from telltale.evaluation.calibration import CalibrationCheck
-from telltale.evaluation.evaluation import Seen
+from telltale.evaluation.evaluation import Seen, score
 from telltale.evaluation.metrics import Interval
 
 
@@ -39,7 +41,7 @@ TRUST, FAILS, REFUSES = "Can it be trusted?", "Where does it fail?", "What does 
         (
             of(evaluated(wrong=5), baselines=[Baseline("border", Interval(0.95, 0.9, 0.98), "")]),
             "bad",
-            "It may have learned the wrong thing: the border of the pictures alone may give nearly as many right",
+            "It may have learned the wrong thing: the border of the pictures alone gives 95.0 % right answers",
         ),
         (of(replace(evaluated(wrong=5), looks=3)), "good", "They were looked at 3 times"),
     ],
@@ -156,8 +158,10 @@ def test_what_would_help_is_the_learning_curve_or_the_class_with_least():
     ("low", "high", "words"),
     [
         (0.002, 0.02, "More pictures."),
-        (-0.01, 0.005, "More pictures of the same kind would add little, if anything."),
+        (-0.01, 0.004, "More pictures of the same kind would add little, if anything."),
         (-0.01, 0.03, "Perhaps more pictures."),
+        (-0.01, 0.008, "Perhaps more pictures."),
+        (0.001, 0.004, "More pictures of the same kind would add little, if anything."),
     ],
 )
 def test_the_gain_of_more_pictures_decides_whether_they_are_advised(low, high, words):
@@ -184,6 +188,8 @@ def test_what_may_be_chance_is_not_held_against_the_probabilities():
     assert "(0.0 to 15.0, so it may be chance)" in words
     few = replace(evaluated(images=90, wrong=5), calibration=check)
     assert said(of(few), "How sure is it?")[0] == "unknown"
+    small = replace(few, calibration=replace(check, ece_after=Interval(0.01, 0.0, 0.05)))
+    assert said(of(small), "How sure is it?")[1].startswith("Whether its probabilities are right cannot be told")
 
 
 def test_a_border_that_is_far_from_the_classifier_is_no_alarm():
@@ -203,3 +209,60 @@ def test_a_rule_that_was_not_tested_or_refuses_nothing_is_said_to_be_so():
 def test_a_class_with_as_many_pictures_as_others_needs_no_more():
     counts = {name: {"train": 100} for name in ("cats", "dogs")}
     assert said(of(evaluated(wrong=20), class_counts=counts), "What would make it better?")[1].startswith("A look at")
+
+
+def test_a_shortcut_is_named_with_its_figure_also_where_another_is_higher_but_harmless():
+    baselines = [
+        Baseline("majority", Interval(0.5, 0.44, 0.56), ""),
+        Baseline("border", Interval(0.82, 0.77, 0.86), ""),
+        Baseline("file facts", Interval(0.8, 0.75, 0.85), ""),
+    ]
+    tone, words = said(of(evaluated(wrong=5), baselines=baselines), TRUST)
+    assert tone == "bad" and "the file facts alone give 80.0 % right answers." in words
+
+
+def test_pictures_of_one_class_say_nothing_about_telling_classes_apart():
+    evaluation = score(np.zeros(50, np.int64), np.eye(2)[np.zeros(50, np.int64)], ["cats", "dogs"])
+    tone, words = said(of(evaluation), TRUST)
+    assert tone == "unknown" and "All these pictures are of one class" in words and "always saying" not in words
+
+
+def test_refusals_are_also_told_where_only_the_evaluation_knows_of_them():
+    evaluation = with_trust(evaluated())
+    assert said(of(evaluation), REFUSES)[1].startswith("It leaves 30 of 250 pictures unanswered.")
+    asked = replace(evaluation, selective=replace(evaluation.selective, precision=0.0))
+    assert "asked to answer always" in said(of(asked), REFUSES)[1]
+
+
+def test_zeros_are_no_reason():
+    test = with_trust(evaluated())
+    words = said(of(replace(test, selective=replace(test.selective, unlike=0)), rule=RULE), REFUSES)[1]
+    assert "; 20 it is not sure of." in words and "unlike" not in words
+
+
+def test_where_every_validation_picture_is_right_nothing_is_said_of_more():
+    curve = judged().curve
+    last = replace(curve.points[-1], accuracy=1.0)
+    perfect = replace(curve, points=(*curve.points[:-1], last), next_gain=Interval(0.0, 0.0, 0.0))
+    assert said(judged(curve=perfect), "What would make it better?")[1].startswith("That cannot be seen here.")
+
+
+def test_one_mistake_is_not_among_one():
+    counts = {"cats": {"train": 100}, "dogs": {"train": 100}}
+    words = said(of(evaluated(wrong=1), class_counts=counts), "What would make it better?")[1]
+    assert "a wrong label is cheaper to mend" in words and "among" not in words
+
+
+@pytest.mark.parametrize(
+    ("pictures", "words"), [(79, "More pictures of 'cats' first."), (80, "A look at the mistakes on 'cats'.")]
+)
+def test_a_class_has_fewer_pictures_below_four_fifths_of_the_middle_one(pictures, words):
+    counts = {"cats": {"train": pictures}, "dogs": {"train": 100}}
+    assert said(of(evaluated(wrong=5), class_counts=counts), "What would make it better?")[1].startswith(words)
+
+
+def test_a_rule_that_was_not_tested_says_only_what_it_does():
+    rule = replace(RULE, unlike_above=math.inf)
+    assert "unlike" not in said(of(evaluated(), rule=rule), REFUSES)[1]
+    nothing = said(of(evaluated(), rule=replace(RULE, threshold=1.1)), REFUSES)[1]
+    assert nothing.startswith("Everything: no answer is 95.0 % sure to be right.")

@@ -118,7 +118,7 @@ def test_printable_keeps_both_ends():
 
 @pytest.mark.parametrize(
     ("right", "words"),
-    [(95, "would be 80.0 % right."), (82, "That is not surely better."), (60, "That is worse.")],
+    [(95, "would be 80.0 % right."), (82, "not surely better than always saying"), (60, "worse than always saying")],
 )
 def test_verdict_compares_with_the_baseline(right, words):
     labels = np.array([0] * 80 + [1] * 20)

@@ -1,6 +1,7 @@
 """`write_card`: the model card of a bundle, in the layout that model hubs read, with the results in it."""
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -108,7 +109,9 @@ def _results(content: ReportContent) -> Iterator[str]:
     yield f"On {count(evaluation.images, content.pictures)}, with 95 % intervals:\n"
     yield "| metric | value | interval |\n|---|--:|---|"
     yield from (f"| {NAMES[name]} | {_figures(one)} |" for name, one in evaluation.metrics.items())
-    yield f"| always saying {escape(repr(printable(evaluation.majority, _LETTERS)))} | {evaluation.baseline:.3f} | |"
+    if sum(one.support > 0 for one in evaluation.per_class) > 1:
+        majority = escape(repr(printable(evaluation.majority, _LETTERS)))
+        yield f"| always saying {majority} | {evaluation.baseline:.3f} | |"
     yield from (f"| {escape(one.name)}: {escape(one.says)} | {_figures(one.accuracy)} |" for one in content.baselines)
     shown = sorted((one for one in evaluation.per_class if one.support), key=lambda one: one.recall.value)
     yield f"\n{'The classes' if len(shown) <= MOST_CLASSES else f'The {MOST_CLASSES} classes'}, lowest recall first:\n"
@@ -142,19 +145,34 @@ def _calibration(content: ReportContent) -> Iterator[str]:
         after = check.ece_after
         yield (
             f"* Calibration error (ECE): {after.value:.3f} ({after.low:.3f} to {after.high:.3f}); "
-            f"{check.ece_before:.3f} before calibration (temperature {check.temperature:.2f})."
+            f"{check.ece_before:.3f} before calibration (temperature {check.temperature:.2f}"
+            f"{_name_calibration(content) if check.temperature != 1 else ''})."
         )
+
+
+def _name_calibration(content: ReportContent) -> str:
+    """What the temperature was set on, where that is known."""
+    return f", set on {escape(content.calibrated_on)}" if content.calibrated_on else ""
 
 
 def _rule(content: ReportContent) -> Iterator[str]:
     rule, one = content.rule, content.evaluation.selective
-    if rule is not None and rule.precision:
+    if rule is not None and not rule.precision:
+        yield "* It was asked to answer always."
+        return
+    if rule is not None:
+        unlike = " and the picture is not unlike all that it learned" if math.isfinite(rule.unlike_above) else ""
         yield (
-            f"* It answers where its highest probability is at least {rule.threshold:.3f} and the picture is not "
-            f"unlike all that it learned, for {percent(rule.precision)} % right among the answers"
+            f"* It answers where its highest probability is at least {rule.threshold:.3f}{unlike}, "
+            f"for {percent(rule.precision)} % right among the answers"
             f"{'' if rule.assured else ', which could not be assured'}."
         )
-    if one is not None:
+    if one is None:
+        if rule is not None:
+            yield "* How many pictures it refuses was not tested."
+    elif not one.accepted:
+        yield "* It answers none of the pictures."
+    else:
         yield (
             f"* It answers {percent(one.coverage.value)} % of the pictures ({span(one.coverage)} %) and has "
             f"{percent(one.accuracy.value)} % of those right ({span(one.accuracy)} %)."

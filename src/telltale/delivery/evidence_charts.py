@@ -76,7 +76,7 @@ def draw_coverage(selective: Selective) -> Plot:
     """Accuracy of what is answered over the share that is answered; the rule's own place is marked."""
     curve = sorted(selective.curve, key=lambda one: one.coverage)
     lows = [one.accuracy.low for one in curve if one.coverage >= 0.2] or [one.accuracy.low for one in curve] or [0.0]
-    marks = ticks(min(*lows, selective.accuracy.low, selective.precision), 1.0)
+    marks = ticks(min(*lows, selective.accuracy.low, selective.precision or 1.0), 1.0)
     across, up = across_scale(0, 1), up_scale(marks[0], 1.0)
     xs = [across.place(one.coverage) for one in curve]
     chosen = selective.coverage.value
@@ -96,7 +96,7 @@ def draw_coverage(selective: Selective) -> Plot:
         up=tuple(Tick(up.place(one), f"{100 * one:g}") for one in marks if one <= 1),
         across_name="answered, % of all pictures",
         bands=(band(xs, *_ends([(one.accuracy.low, one.accuracy.high) for one in curve], up.place)),),
-        guides=(join_points([LEFT, RIGHT], [up.place(selective.precision)] * 2),),
+        guides=(join_points([LEFT, RIGHT], [up.place(selective.precision)] * 2),) if selective.precision else (),
         strokes=(Stroke(join_points(xs, [up.place(one.accuracy.value) for one in curve])),),
         dots=(here,) if selective.accepted else (),
         marks=(Mark(across.place(chosen), f"this rule: {100 * chosen:.1f} %"),),

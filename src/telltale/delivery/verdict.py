@@ -1,5 +1,6 @@
 """`judge`: what the figures of a training mean, in sentences for somebody who has not trained it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -8,6 +9,8 @@ from telltale.delivery.content import ReportContent
 from telltale.evaluation.baselines import MAJORITY, Baseline, judge_baselines
 from telltale.evaluation.confusions import most_confused
 from telltale.evaluation.evaluation import ClassScore, Evaluation
+from telltale.evaluation.learning_curve import LearningCurve
+from telltale.evaluation.learning_verdict import HARDLY
 from telltale.evaluation.metrics import Interval
 from telltale.evaluation.selective import Selective
 from telltale.words import enumerate_words, printable
@@ -32,9 +35,6 @@ ROUGHLY: Final = 0.08
 
 FEWEST_CALIBRATED: Final = 100
 """Pictures below which the calibration error is mostly chance: of 90 that are perfectly calibrated it is 0.1."""
-
-WORTHWHILE: Final = 0.01
-"""Accuracy that twice the pictures must be able to add, or they are hardly worth the work."""
 
 SHORTCUTS: Final = ("file facts", "border")
 """Baselines that see nothing of what the picture shows: where they do as well, the data gives the answer away."""
@@ -93,7 +93,8 @@ def _judge_trust(content: ReportContent) -> Sentence:
 def _claim_trust(evaluation: Evaluation, baselines: Sequence[Baseline]) -> tuple[str, str]:
     right, seen = evaluation.metrics["accuracy"], evaluation.seen
     known = seen.learned + seen.alike + seen.chose
-    rival = max((one for one in baselines if one.name in SHORTCUTS), key=lambda one: one.accuracy.value, default=None)
+    if _classes_asked(evaluation) == 1:
+        return "All these pictures are of one class: how well it tells classes apart is unknown.", UNKNOWN
     if right.low <= evaluation.baseline:
         if right.high - right.low > WIDEST or evaluation.images < FEWEST:
             return "There are too few pictures to trust it or not.", UNKNOWN
@@ -104,9 +105,10 @@ def _claim_trust(evaluation: Evaluation, baselines: Sequence[Baseline]) -> tuple
         return "These figures say little: it knows all of these pictures from its training.", BAD
     if evaluation.images < FEWEST:
         return "It promises well, but there are too few pictures to trust it.", UNKNOWN
-    if rival is not None and judge_baselines((*_majorities(baselines), rival), right):
-        words = f"the {rival.name}" if rival.name != "border" else "the border of the pictures"
-        return f"It may have learned the wrong thing: {words} alone may give nearly as many right answers.", BAD
+    rival = _find_shortcut(baselines, right)
+    if rival is not None:
+        words = "the file facts alone give" if rival.name != "border" else "the border of the pictures alone gives"
+        return f"It may have learned the wrong thing: {words} {percent(rival.accuracy.value)} % right answers.", BAD
     if right.low >= RELIABLE:
         return "It can be trusted with pictures like these.", GOOD
     if right.low >= MOSTLY:
@@ -114,8 +116,16 @@ def _claim_trust(evaluation: Evaluation, baselines: Sequence[Baseline]) -> tuple
     return "It gives a first guess, and not an answer to rely on.", CARE
 
 
-def _majorities(baselines: Sequence[Baseline]) -> Sequence[Baseline]:
-    return [one for one in baselines if one.name == MAJORITY]
+def _find_shortcut(baselines: Sequence[Baseline], right: Interval) -> Baseline | None:
+    """The best of those that see nothing of what the picture shows and still come near the classifier."""
+    majorities = [one for one in baselines if one.name == MAJORITY]
+    near = [one for one in baselines if one.name in SHORTCUTS and judge_baselines((*majorities, one), right)]
+    return max(near, key=lambda one: one.accuracy.value, default=None)
+
+
+def _classes_asked(evaluation: Evaluation) -> int:
+    """Classes of which there is a picture."""
+    return sum(one.support > 0 for one in evaluation.per_class)
 
 
 def _judge_use(content: ReportContent) -> Sentence:
@@ -139,7 +149,7 @@ def _judge_calibration(evaluation: Evaluation) -> Sentence | None:
         return None
     error = check.ece_after
     if evaluation.images < FEWEST_CALIBRATED:
-        claim, tone = "Too few pictures tell whether its probabilities are right.", UNKNOWN
+        claim, tone = "Whether its probabilities are right cannot be told from so few pictures.", UNKNOWN
     elif error.value <= AT_ITS_WORD:
         claim, tone = "Its probabilities can be taken at their word.", GOOD
     elif error.low <= 0:
@@ -201,12 +211,15 @@ def _describe_pair(evaluation: Evaluation) -> str:
 
 def _judge_refusals(content: ReportContent) -> Sentence:
     question, rule, selective = "What does it refuse?", content.rule, content.evaluation.selective
-    if rule is not None and not rule.precision:
+    if (rule is not None and not rule.precision) or (selective is not None and not selective.precision):
         return Sentence(question, "Nothing: it was asked to answer always.", "--precision 0 asks for that.", CARE)
     if rule is not None and selective is None:
-        claim = f"Answers below a probability of {rule.threshold:.3f}, and pictures unlike all that it learned."
+        unlike = ", and pictures unlike all that it learned" if math.isfinite(rule.unlike_above) else ""
+        claim = f"Answers below a probability of {rule.threshold:.3f}{unlike}."
+        if rule.threshold > 1:
+            claim = f"Everything: no answer is {percent(rule.precision)} % sure to be right."
         return Sentence(question, claim, "How many that are was not tested on these pictures.", NOTE)
-    if selective is None or rule is None:
+    if selective is None:
         claim = "Nothing: it names one of its classes whatever it is shown."
         return Sentence(question, claim, "Also for a picture of something else, and when it is hardly sure.", CARE)
     refused = selective.unsure + selective.unlike
@@ -219,11 +232,11 @@ def _judge_refusals(content: ReportContent) -> Sentence:
         f"Of the {percent(selective.coverage.value)} % that it answers it has {percent(selective.accuracy.value)} %"
     )
     reason += f" right ({span(selective.accuracy)} %)" + _describe_refused(selective) + "."
-    reached = selective.accuracy.high >= selective.precision
-    if not rule.assured or not reached:
+    reached, assured = selective.accuracy.high >= selective.precision, rule is None or rule.assured
+    if not assured or not reached:
         reason += f" The wanted {percent(selective.precision)} % "
-        reason += "could not be assured." if not rule.assured else "was not reached."
-    return Sentence(question, claim, reason, GOOD if rule.assured and reached else CARE)
+        reason += "could not be assured." if not assured else "was not reached."
+    return Sentence(question, claim, reason, GOOD if assured and reached else CARE)
 
 
 def _describe_refused(selective: Selective) -> str:
@@ -240,26 +253,27 @@ def _judge_remedies(content: ReportContent) -> Sentence | None:
     look = f"Look through the mistakes first: a wrong label {among}is cheaper to mend than pictures to find."
     if curve is not None:
         reason = f"{curve.verdict} {look if wrong else ''}".strip()
-        return Sentence(question, _claim_gain(curve.next_gain), reason, NOTE)
+        return Sentence(question, _claim_gain(curve), reason, NOTE)
     learned = {one: counts.get("train", 0) for one, counts in content.class_counts.items()}
     weak = min((one for one in evaluation.per_class if one.support), key=lambda one: one.recall.value)
     if weak.recall.value == 1 or not learned.get(weak.name):
         return None
     middle = sorted(learned.values())[len(learned) // 2]
-    if learned[weak.name] > FEWER * middle:
+    if learned[weak.name] >= FEWER * middle:
         return Sentence(question, f"A look at the mistakes on {name(weak.name)}.", look, NOTE)
     claim = f"More pictures of {name(weak.name)} first."
     reason = f"It learned from {count(learned[weak.name])} of them, where the middle class has {middle:,}. {look}"
     return Sentence(question, claim, reason, NOTE)
 
 
-def _claim_gain(gain: Interval | None) -> str:
-    """What twice the pictures would add, in words."""
-    if gain is not None and gain.low > 0:
-        return "More pictures."
-    if gain is not None and gain.high < WORTHWHILE:
+def _claim_gain(curve: LearningCurve) -> str:
+    """What twice the pictures would add, in words: the same cases, in the same order, as in the curve's verdict."""
+    gain = curve.next_gain
+    if curve.points and curve.points[-1].accuracy >= 1:
+        return "That cannot be seen here."
+    if gain is not None and gain.high < HARDLY:
         return "More pictures of the same kind would add little, if anything."
-    return "Perhaps more pictures."
+    return "More pictures." if gain is not None and gain.low > 0 else "Perhaps more pictures."
 
 
 def name(text: str, letters: int = _LETTERS) -> str:

@@ -22,7 +22,7 @@ def describe(evaluation: Scores, pictures: str = "pictures") -> str:
     >>> from telltale.evaluation.evaluation import score
     >>> print(describe(score(np.array([0, 1]), np.eye(2), ["cat", "dog"])))
     On 2 pictures: 100.0 % right, 95 % interval 34.2 to 100.0 %. Always saying 'cat' would be 50.0 % right. \
-That is not surely better.
+That is not surely better than always saying the same.
     """
     right = evaluation.metrics["accuracy"]
     if evaluation.images == 1:
@@ -30,12 +30,8 @@ That is not surely better.
     sentences = [
         f"On {evaluation.images:,} {pictures}: {_percent(right.value)} % right, "
         f"95 % interval {_percent(right.low)} to {_percent(right.high)} %.",
-        f"Always saying {printable(evaluation.majority, 40)!r} would be {_percent(evaluation.baseline)} % right.",
+        *_compare_with_majority(evaluation),
     ]
-    if right.high < evaluation.baseline:
-        sentences.append("That is worse.")
-    elif right.low <= evaluation.baseline:
-        sentences.append("That is not surely better.")
     if evaluation.clusters:
         one = "group" if evaluation.clusters == 1 else "groups"
         sentences.append(f"The intervals count {evaluation.clusters:,} {one}, not {evaluation.images:,} pictures.")
@@ -47,6 +43,19 @@ That is not surely better.
             f"This run has scored them {evaluation.looks} times: what was chosen after the first may fit them."
         )
     return " ".join(sentences)
+
+
+def _compare_with_majority(evaluation: Scores) -> list[str]:
+    """What always saying the most frequent class would reach; nothing where all pictures are of one class."""
+    if sum(one.support > 0 for one in evaluation.per_class) == 1:
+        return []
+    right, always = evaluation.metrics["accuracy"], f"Always saying {printable(evaluation.majority, 40)!r}"
+    said = [f"{always} would be {_percent(evaluation.baseline)} % right."]
+    if right.high < evaluation.baseline:
+        said.append("That is worse than always saying the same.")
+    elif right.low <= evaluation.baseline:
+        said.append("That is not surely better than always saying the same.")
+    return said
 
 
 def describe_refusals(evaluation: Scores) -> list[str]:
