@@ -13,12 +13,15 @@ from tests.delivery.report_example import evaluated, full, judged
 
 from telltale.delivery.chart import draw_lines, ticks
 from telltale.delivery.content import ReportContent
+from telltale.delivery.evidence_charts import draw_reliability
 from telltale.delivery.page import thumbnail
 from telltale.delivery.report import render, write_report
 from telltale.delivery.report_data import to_dict, write_report_data
 from telltale.delivery.shown_pictures import MOST_MISTAKES, choose_pictures
 from telltale.errors import OutputError
+from telltale.evaluation.calibration import Bin, CalibrationCheck
 from telltale.evaluation.evaluation import Evaluation
+from telltale.evaluation.metrics import Interval
 from telltale.files import read_json
 from telltale.training.ledger import Look
 
@@ -400,3 +403,20 @@ def test_light_and_dark_and_on_paper(screenshot, chromium, written, tmp_path):
     paper = tmp_path / "report.pdf"
     chromium(written, tmp_path / "profile", f"--print-to-pdf={paper}", "--no-pdf-header-footer")
     assert 2 <= len(re.findall(rb"/Type\s*/Page\b", paper.read_bytes())) <= 20
+
+
+@pytest.mark.parametrize("lowest", [0.0, 0.07, 0.31, 0.38, 0.52, 0.74, 0.93])
+def test_the_axes_of_the_reliability_diagram_are_labelled_in_even_steps(lowest):
+    bins = (
+        Bin(max(lowest, 0.5), 0.9, 0.8, Interval(0.8, lowest, 0.95), 50),
+        Bin(0.9, 1.0, 0.97, Interval(0.98, 0.95, 1.0), 200),
+    )
+    for plot in draw_reliability(CalibrationCheck(1.2, 0.02, Interval(0.01, 0.0, 0.03), bins, bins)):
+        for marks in (plot.across, plot.up):
+            values, places = [float(tick.text) for tick in marks], [tick.place for tick in marks]
+            scale = [
+                (b - a) / (y - x)
+                for (a, b), (x, y) in zip(itertools.pairwise(places), itertools.pairwise(values), strict=True)
+            ]
+            assert scale == pytest.approx([scale[0]] * len(scale), abs=0.02)
+            assert values[0] <= 100 * lowest + 1e-6

@@ -1,6 +1,5 @@
 """The report's charts: are the probabilities right, what does refusing buy, would more pictures help."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
@@ -37,7 +36,7 @@ def draw_reliability(check: CalibrationCheck) -> list[Plot]:
     """Share that is right over the probability that was said, before and after calibration; one where it is none."""
     filled = [one for one in (*check.before, *check.after) if one.pictures]
     lowest = min((min(one.low, one.accuracy.low) for one in filled), default=0.0)
-    start = math.floor(10 * lowest + 1e-9) / 10
+    start = ticks(lowest, 1)[0]
     after = f"off by {100 * check.ece_after.value:.1f} points"
     if check.temperature == 1:
         return [_draw_bins(after.capitalize(), check.after, start, colour=0)]
